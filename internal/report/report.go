@@ -1,0 +1,149 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report is what a run says when it ends and the operator reads.
+//
+// A runner pod has no Kubernetes credentials. Its one way to speak to the operator is the termination message: a file
+// of at most 4 KiB that the kubelet copies into the pod's status. A Report is that file's content, as JSON. Both sides
+// import this package and nothing of each other, so it is the whole contract between them.
+package report
+
+import "time"
+
+// Version is the version of the report's format that this package writes.
+const Version = 1
+
+// Outcome is how a run ended.
+type Outcome string
+
+const (
+	// Succeeded means that a complete archive was made and, when asked for, synchronized.
+	Succeeded Outcome = "Succeeded"
+	// Incomplete means that an archive was made but lacks something that should have been in it.
+	// No status may call it a success.
+	Incomplete Outcome = "Incomplete"
+	// Failed means that the run did not do what it was asked to. An archive may still have been made: see
+	// Report.Archive.
+	Failed Outcome = "Failed"
+)
+
+// Reason says in one CamelCase word why a run did not succeed. Reasons become reasons of conditions.
+type Reason string
+
+const (
+	// ReasonInvalidSettings means that the command line cannot work as it is: a retry cannot help.
+	ReasonInvalidSettings Reason = "InvalidSettings"
+	// ReasonLocked means that another run held the directory's lock for longer than this one was willing to wait.
+	ReasonLocked Reason = "Locked"
+	// ReasonDirectoryOwned means that the directory and prefix belong to another policy.
+	ReasonDirectoryOwned Reason = "DirectoryOwned"
+	// ReasonDirectoryNotWritable means that the write test in a directory failed.
+	ReasonDirectoryNotWritable Reason = "DirectoryNotWritable"
+	// ReasonSourceMissing means that a source is not there or is not a directory.
+	ReasonSourceMissing Reason = "SourceMissing"
+	// ReasonNotEnoughSpace means that the storage has, or had when it was needed, too little space.
+	ReasonNotEnoughSpace Reason = "NotEnoughSpace"
+	// ReasonArchiveFailed means that the archive could not be written.
+	ReasonArchiveFailed Reason = "ArchiveFailed"
+	// ReasonFilesUnreadable means that files could not be read: the archive is incomplete.
+	ReasonFilesUnreadable Reason = "FilesUnreadable"
+	// ReasonSourceEmpty means that a source that held files in the previous backup is empty now: the archive is
+	// incomplete, because a volume that is not mounted looks just like this.
+	ReasonSourceEmpty Reason = "SourceEmpty"
+	// ReasonSyncFailed means that the archive is good but could not be synchronized.
+	ReasonSyncFailed Reason = "SyncFailed"
+	// ReasonPruneFailed means that the archive is good but old backups could not be removed.
+	ReasonPruneFailed Reason = "PruneFailed"
+	// ReasonInterrupted means that the run was told to stop (SIGTERM) before it was done.
+	ReasonInterrupted Reason = "Interrupted"
+)
+
+// Report is what one run says of itself. Every string in it may be shown to people.
+type Report struct {
+	// Version is the version of this format, 1.
+	Version int `json:"version"`
+	// Policy is the policy that ran, as namespace/name.
+	Policy string `json:"policy,omitempty"`
+	// Run is the run's own name, in Kubernetes the Job's.
+	Run string `json:"run,omitempty"`
+	// StartTime is when the run began.
+	StartTime time.Time `json:"startTime,omitzero"`
+	// CompletionTime is when the run ended.
+	CompletionTime time.Time `json:"completionTime,omitzero"`
+	// Outcome is how it ended.
+	Outcome Outcome `json:"outcome"`
+	// Reason is empty for a run that succeeded.
+	Reason Reason `json:"reason,omitempty"`
+	// Message tells a person what happened and, unless all is well, what to do.
+	Message string `json:"message"`
+	// Archive is the archive that was made; nil if none was.
+	Archive *Archive `json:"archive,omitempty"`
+	// Warnings are what went on while files were read.
+	Warnings *Warnings `json:"warnings,omitempty"`
+	// Sync is how the synchronization went; nil if it was not reached or not asked for.
+	Sync *Sync `json:"sync,omitempty"`
+	// Backups are the backups of this policy that the backup directory holds after the run.
+	Backups *Backups `json:"backups,omitempty"`
+	// Storage is the space of the file system that holds the backup directory, after the run.
+	Storage *Space `json:"storage,omitempty"`
+}
+
+// Archive tells of an archive.
+type Archive struct {
+	// Name is the file's name in the backup directory.
+	Name string `json:"name"`
+	// BytesRead is how many bytes of file content were read.
+	BytesRead int64 `json:"bytesRead"`
+	// BytesWritten is the archive's size.
+	BytesWritten int64 `json:"bytesWritten"`
+	// Files is how many regular files are in it.
+	Files int64 `json:"files"`
+}
+
+// Warnings counts what was worth telling of the files that were read, with the first few of them in words.
+type Warnings struct {
+	// Count is how many there were.
+	Count int64 `json:"count"`
+	// First are the first few, each a sentence.
+	First []string `json:"first,omitempty"`
+}
+
+// Sync tells of a synchronization.
+type Sync struct {
+	// OK says that everything retained is in the rsync directory.
+	OK bool `json:"ok"`
+	// BytesSent is how many bytes rsync transferred.
+	BytesSent int64 `json:"bytesSent"`
+	// Backups is how many backups of this policy the rsync directory holds.
+	Backups int `json:"backups"`
+	// Message says what went wrong and what to do; empty when OK.
+	Message string `json:"message,omitempty"`
+}
+
+// Backups sums up what a directory holds.
+type Backups struct {
+	// Count is how many there are.
+	Count int `json:"count"`
+	// Bytes is their size together.
+	Bytes int64 `json:"bytes"`
+	// Newest are the newest of them, newest first; as many as fit.
+	Newest []Backup `json:"newest,omitempty"`
+}
+
+// Backup is one backup in a directory.
+type Backup struct {
+	// Name is the archive's file name.
+	Name string `json:"name"`
+	// Bytes is the archive's size.
+	Bytes int64 `json:"bytes"`
+	// Incomplete says that the archive lacks something.
+	Incomplete bool `json:"incomplete,omitempty"`
+}
+
+// Space is the space of a file system, in bytes.
+type Space struct {
+	// Free is what an ordinary user may still write.
+	Free int64 `json:"free"`
+	// Total is its size.
+	Total int64 `json:"total"`
+}
