@@ -1,0 +1,66 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Types of conditions. Ready, Reconciling and Stalled follow kstatus, so that kubectl wait, Flux and Argo CD understand
+// them (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus).
+const (
+	// ConditionReady is True when the settings are in force, that is, when the CronJob is as the policy wants it. It
+	// says nothing of how the backups fare: BackupSucceeded does.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the operator still works on getting there by itself. Negative polarity: it is
+	// there only when True.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when somebody has to act before the settings can be in force. Negative polarity: it is
+	// there only when True.
+	ConditionStalled = "Stalled"
+	// ConditionBackupSucceeded is True when the last run made a complete backup, False when it did not, Unknown before
+	// the first run ended.
+	ConditionBackupSucceeded = "BackupSucceeded"
+	// ConditionSynchronized is True when rsyncDirectory holds the backups that it should, False when the last
+	// synchronization failed, Unknown before the first. Only with fileBackupMode RSYNC.
+	ConditionSynchronized = "Synchronized"
+)
+
+// Reasons of Ready, and of Stalled or Reconciling beside it.
+const (
+	// ReasonScheduled: Ready is True, backups run by the schedule.
+	ReasonScheduled = "Scheduled"
+	// ReasonSuspended: Ready is True, spec.suspend holds backups back.
+	ReasonSuspended = "Suspended"
+	// ReasonDisabled: Ready is True, both backups are disabled, so nothing is scheduled.
+	ReasonDisabled = "Disabled"
+	// ReasonInvalidSchedule: spec.schedule is no cron line.
+	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonInvalidTimeZone: spec.timeZone is not in the tz database.
+	ReasonInvalidTimeZone = "InvalidTimeZone"
+	// ReasonInvalidExclude: a pattern of exclude is malformed.
+	ReasonInvalidExclude = "InvalidExclude"
+	// ReasonHostPathNotAllowed: a hostPath volume where the operator's administrator does not allow any.
+	ReasonHostPathNotAllowed = "HostPathNotAllowed"
+	// ReasonClaimNotFound: a PersistentVolumeClaim that the policy names does not exist.
+	ReasonClaimNotFound = "ClaimNotFound"
+	// ReasonCronJobNotOwned: a CronJob that is not the policy's has the name that the policy's needs.
+	ReasonCronJobNotOwned = "CronJobNotOwned"
+	// ReasonCronJobRefused: the API server refused the CronJob.
+	ReasonCronJobRefused = "CronJobRefused"
+	// ReasonProgressing: the API server could not be asked; the operator tries again by itself.
+	ReasonProgressing = "Progressing"
+)
+
+// Reasons of BackupSucceeded and Synchronized. A run that failed gives its own reason, such as NotEnoughSpace.
+const (
+	// ReasonSucceeded: all is well.
+	ReasonSucceeded = "Succeeded"
+	// ReasonNoRunYet: no run has ended yet.
+	ReasonNoRunYet = "NoRunYet"
+	// ReasonFailed: the run failed without saying why.
+	ReasonFailed = "Failed"
+)
+
+// Labels and annotations.
+const (
+	// LabelPolicy names the policy on all that belongs to it.
+	LabelPolicy = "backup.appliance.io/policy"
+)

@@ -1,0 +1,167 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Outcome is how a run ended.
+//
+// +kubebuilder:validation:Enum=Succeeded;Incomplete;Failed
+type Outcome string
+
+const (
+	// OutcomeSucceeded means that a complete archive was made and, when asked for, synchronized.
+	OutcomeSucceeded Outcome = "Succeeded"
+	// OutcomeIncomplete means that an archive was made but lacks something that should have been in it.
+	OutcomeIncomplete Outcome = "Incomplete"
+	// OutcomeFailed means that the run did not do what it was asked to.
+	OutcomeFailed Outcome = "Failed"
+)
+
+// BackupPolicyStatus is what the operator saw last of a policy.
+type BackupPolicyStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are:
+	// Ready (the settings are in force), with Reconciling and Stalled beside it as kstatus has them;
+	// BackupSucceeded (the last run made a complete backup);
+	// Synchronized (rsyncDirectory holds what it should).
+	// +listType=map
+	// +listMapKey=type
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type" protobuf:"bytes,1,rep,name=conditions"`
+
+	// schedule is the effective schedule: spec.schedule with a value for each H.
+	// +optional
+	Schedule string `json:"schedule,omitempty"`
+
+	// lastScheduleTime is when the schedule last started a run.
+	// +optional
+	LastScheduleTime *metav1.Time `json:"lastScheduleTime,omitempty"`
+
+	// nextScheduleTime is when the schedule starts the next run; empty while backups are suspended or disabled.
+	// +optional
+	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
+
+	// lastSuccessTime is when the last complete backup was done.
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+
+	// lastRun is the run that ended last.
+	// +optional
+	LastRun *Run `json:"lastRun,omitempty"`
+
+	// consecutiveFailures is how many runs in a row, up to the last one, did not succeed.
+	// +optional
+	ConsecutiveFailures *int32 `json:"consecutiveFailures,omitempty"`
+
+	// backups are the backups that backupDirectory held after the last run that could tell.
+	// +optional
+	Backups *RetainedBackups `json:"backups,omitempty"`
+}
+
+// Run is a run that ended.
+type Run struct {
+	// job is the name of the run's Job.
+	// +optional
+	Job string `json:"job,omitempty"`
+
+	// jobUID is the UID of the run's Job.
+	// +optional
+	JobUID string `json:"jobUID,omitempty"`
+
+	// outcome is Succeeded, Incomplete or Failed.
+	// +optional
+	Outcome Outcome `json:"outcome,omitempty"`
+
+	// reason says in one word why the run did not succeed.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// message says what happened and, unless all is well, what to do.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// startTime is when the run began.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// completionTime is when the run ended.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// duration is the time between the two.
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// archive is the file name of the archive that was made; empty if none was.
+	// +optional
+	Archive string `json:"archive,omitempty"`
+
+	// bytesRead is how many bytes of files were read.
+	// +optional
+	BytesRead *int64 `json:"bytesRead,omitempty"`
+
+	// bytesWritten is the size of the archive in bytes.
+	// +optional
+	BytesWritten *int64 `json:"bytesWritten,omitempty"`
+
+	// bytesSent is how many bytes rsync transferred.
+	// +optional
+	BytesSent *int64 `json:"bytesSent,omitempty"`
+
+	// files is how many regular files are in the archive.
+	// +optional
+	Files *int64 `json:"files,omitempty"`
+
+	// warnings is how many files changed, vanished or could not be read while they were archived.
+	// +optional
+	Warnings *int64 `json:"warnings,omitempty"`
+
+	// warningMessages are the first few of the warnings.
+	// +listType=atomic
+	// +optional
+	WarningMessages []string `json:"warningMessages,omitempty"`
+}
+
+// RetainedBackups sums up what backupDirectory holds.
+type RetainedBackups struct {
+	// count is how many backups there are.
+	// +optional
+	Count *int32 `json:"count,omitempty"`
+
+	// bytes is their size together.
+	// +optional
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// freeBytes is the space that is left where they are kept.
+	// +optional
+	FreeBytes *int64 `json:"freeBytes,omitempty"`
+
+	// newest are the newest of them, newest first.
+	// +listType=atomic
+	// +optional
+	Newest []RetainedBackup `json:"newest,omitempty"`
+}
+
+// RetainedBackup is one backup in backupDirectory.
+type RetainedBackup struct {
+	// name is the archive's file name.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// bytes is the archive's size.
+	// +optional
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// incomplete says that the archive lacks something that should have been in it.
+	// +optional
+	Incomplete bool `json:"incomplete,omitempty"`
+}
