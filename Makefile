@@ -1,0 +1,110 @@
+# What can be done here: `make help`. Needs Go, Git and make; whatever else a target needs, it builds or installs.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# The version that the binary is stamped with.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What `make test` and `make test-race` run, and with which flags: make test PACKAGES=./internal/... TESTFLAGS=-v
+PACKAGES ?= ./...
+TESTFLAGS ?=
+
+# Static binaries, and no need for a C compiler.
+export CGO_ENABLED := 0
+# Modules of this repository stand for themselves, whatever workspace it is cloned into.
+export GOWORK := off
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the static binary bin/backup-operator.
+	@echo "Building bin/backup-operator $(VERSION)"
+	@go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/backup-operator .
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	@"$$(hack/tools/build.sh golangci-lint)" fmt
+
+.PHONY: lint
+lint: ## Check the Go code: bugs, style, the API's conventions, the walls between the packages.
+	@linter=$$(hack/tools/build.sh golangci-lint); \
+	echo "Linting (a minute or two with a cold cache)"; \
+	"$$linter" run ./...
+
+##@ What is generated
+
+.PHONY: generate
+generate: ## Generate Go code from the API's types.
+	@hack/generate.sh code
+
+.PHONY: manifests
+manifests: ## Generate the CRD, the role, the chart's copies of them, and docs/api-reference.md.
+	@hack/generate.sh manifests
+
+.PHONY: verify
+verify: ## Check that what is generated is current, modules are tidy, manifests are valid and the walls hold.
+	@hack/verify.sh
+
+##@ Tests
+
+.PHONY: test
+test: packages ## Run the tests, the API's against a real control plane (built from Go modules the first time: 10 minutes).
+	@assets=$$(hack/cluster/build.sh); \
+	echo "Testing $(PACKAGES)"; \
+	KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: test-race
+test-race: packages ## Run the tests with the race detector (needs a C compiler).
+	@command -v "$$(go env CC)" >/dev/null || { echo "The race detector needs a C compiler: install gcc" >&2; exit 1; }
+	@assets=$$(hack/cluster/build.sh); \
+	echo "Testing $(PACKAGES) with the race detector"; \
+	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 40m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: e2e
+e2e: ## Test every setting on a real cluster with a real kubelet, which is made for it and removed after (root).
+	@hack/e2e.sh
+
+.PHONY: bench
+bench: packages ## Measure a first backup against tar and zstd on the same data.
+	@go run ./test/bench
+
+##@ A cluster to look at
+
+.PHONY: demo
+demo: ## See backups happen: a cluster, an appliance that goes on writing, a policy, a restore (root, or KUBECONFIG).
+	@hack/demo.sh
+
+.PHONY: cluster-up
+cluster-up: ## Start a local cluster of one node (root).
+	@hack/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## Stop it, and remove what it left.
+	@hack/cluster/down.sh
+
+.PHONY: image
+image: ## Build the container image, offline, into the cache (root).
+	@hack/image/build.sh
+
+##@ Housekeeping
+
+.PHONY: packages
+packages: ## Install the Debian packages that tests need, where they are missing (root; who is not is told how).
+	@hack/install-packages.sh test/packages.txt
+
+.PHONY: tools
+tools: ## Build all development tools at their pinned versions.
+	@hack/tools/build.sh controller-gen crd-ref-docs golangci-lint helm kubeconform kustomize
+
+.PHONY: clean
+clean: ## Remove what was built in the checkout. Caches outside it stay.
+	@rm -rf bin dist
