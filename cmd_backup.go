@@ -1,0 +1,175 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/report"
+	"appliance.io/backup-operator/internal/runner"
+	"github.com/spf13/cobra"
+)
+
+// backupFlags are the flags of the command as they are given.
+type backupFlags struct {
+	config         runner.Config
+	sources        []string
+	excludes       []string
+	terminationLog string
+	logFormat      string
+}
+
+func newBackupCommand() *cobra.Command {
+	var flags backupFlags
+	cmd := &cobra.Command{
+		Use:   "backup --policy NAMESPACE/NAME --source NAME=PATH... --directory DIR --prefix PREFIX --keep N",
+		Short: "Make one backup, synchronize it, and remove those beyond the number to keep",
+		Long: `Make one backup, synchronize it, and remove those beyond the number to keep.
+
+One complete archive of all sources is written to the directory as PREFIX-20261122T050000Z.tar.zst (the time is UTC),
+with a .sha256 beside it. It can be restored with nothing but "tar --zstd -xf"; the files of the source "data" are
+data/… in it. The sources may be in use meanwhile.
+
+With --rsync-directory, the archives are then brought there with rsync. Nothing is removed from either directory
+before its replacement is safe, the newest complete backup never, and files that aren't this policy's never.
+
+Exit status: 0 done; 1 a passing fault, worth a retry; 2 wrong settings, a retry can't help; 3 an archive was made
+but is incomplete, because files couldn't be read or a source that held files is empty.`,
+		Example: `  # Two directories, the newest 7 backups are kept, and mirrored
+  backup-operator backup --policy orbit/appliance \
+      --source data=/src/data --source sessions=/src/sessions --exclude 'data=cache/**' --exclude 'data=*.tmp' \
+      --directory /backup/daily --prefix appliance --keep 7 --rsync-directory /remote/mirror
+
+  # Restore all of one
+  tar --zstd -xf /backup/daily/appliance-20261122T050000Z.tar.zst -C /restored`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return backup(cmd, flags) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&flags.config.Policy, "policy", "", "the policy that runs, as `NAMESPACE/NAME`; outside Kubernetes any two words")
+	f.StringArrayVar(&flags.sources, "source", nil, "a directory to back up, as `NAME=PATH`; repeat for more")
+	f.StringArrayVar(&flags.excludes, "exclude", nil,
+		"leave out what matches, as `NAME=PATTERN`: ** spans directories, a pattern without a slash matches at any depth; repeat for more")
+	f.StringVar(&flags.config.Directory, "directory", "", "the backup directory, an absolute `DIR`; it is made if need be")
+	f.StringVar(&flags.config.Prefix, "prefix", "", "what the names of the archives begin with; each policy in a directory has its own")
+	f.IntVar(&flags.config.Keep, "keep", 0, "how many backups are kept, at least 1")
+	f.StringVar(&flags.config.RsyncDirectory, "rsync-directory", "", "synchronize the backups to this absolute `DIR` with rsync")
+	f.StringVar(&flags.config.Run, "run", "", "the run's own `ID`: a retry with the same goes on from a complete archive it finds")
+	f.DurationVar(&flags.config.LockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run in the same directory")
+	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
+	f.IntVar(&flags.config.Level, "level", archive.DefaultLevel, "the zstd level, 1 to 19")
+	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return refuse(cmd, terminationLogOf(os.Args), &usageError{command: cmd.CommandPath(), err: err})
+	})
+	return cmd
+}
+
+// backup does one run and leaves the report.
+func backup(cmd *cobra.Command, flags backupFlags) error {
+	log, err := newLogger(flags.logFormat)
+	if err == nil {
+		flags.config.Sources, err = parseSources(flags.sources, flags.excludes)
+	}
+	if err != nil {
+		return refuse(cmd, flags.terminationLog, &usageError{command: cmd.CommandPath(), err: err})
+	}
+	flags.config.Tool = "backup-operator " + programVersion()
+	result, exit := runner.Run(cmd.Context(), flags.config, runner.Environment{Log: log, Now: time.Now})
+	if err := writeReport(flags.terminationLog, result); err != nil {
+		log.Error("the report could not be written", "file", flags.terminationLog, "error", err)
+		exit = max(exit, runner.ExitRetry)
+	}
+	if exit != runner.ExitDone {
+		return exitStatus(exit)
+	}
+	return nil
+}
+
+// refuse leaves a report of a command line that can't be understood, for the operator can see nothing else of it.
+func refuse(cmd *cobra.Command, terminationLog string, refusal *usageError) error {
+	now := time.Now().UTC().Truncate(time.Second)
+	policy, _ := cmd.Flags().GetString("policy")
+	run, _ := cmd.Flags().GetString("run")
+	err := writeReport(terminationLog, report.Report{
+		Policy: policy, Run: run, StartTime: now, CompletionTime: now,
+		Outcome: report.Failed, Reason: report.ReasonInvalidSettings, Message: refusal.Error(),
+	})
+	if err != nil {
+		return &usageError{command: refusal.command, err: errors.Join(refusal.err, err)}
+	}
+	return refusal
+}
+
+// terminationLogOf finds the flag in arguments that can't be parsed as a whole.
+func terminationLogOf(args []string) string {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--termination-log="); ok {
+			return value
+		}
+		if arg == "--termination-log" && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+// writeReport writes a report in place: in a pod the file is mounted by itself and can't be renamed.
+func writeReport(file string, r report.Report) error {
+	if file == "" {
+		return nil
+	}
+	content, err := report.Encode(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, content, 0o644)
+}
+
+// parseSources puts sources and their excludes together.
+func parseSources(sources, excludes []string) ([]archive.Source, error) {
+	var parsed []archive.Source
+	index := map[string]int{}
+	for _, s := range sources {
+		name, path, ok := strings.Cut(s, "=")
+		if !ok || name == "" || path == "" {
+			return nil, fmt.Errorf("--source %q: give it as NAME=PATH, as in --source data=/src/data", s)
+		}
+		index[name] = len(parsed)
+		parsed = append(parsed, archive.Source{Name: name, Path: path})
+	}
+	for _, e := range excludes {
+		name, pattern, ok := strings.Cut(e, "=")
+		if !ok || name == "" || pattern == "" {
+			return nil, fmt.Errorf("--exclude %q: give it as NAME=PATTERN, as in --exclude 'data=cache/**'", e)
+		}
+		i, ok := index[name]
+		if !ok {
+			return nil, fmt.Errorf("--exclude %q: there is no --source named %q", e, name)
+		}
+		parsed[i].Exclude = append(parsed[i].Exclude, pattern)
+	}
+	return parsed, nil
+}
+
+// newLogger makes the log, on standard error.
+func newLogger(format string) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), nil
+	default:
+		return nil, fmt.Errorf("--log-format %q: give text or json", format)
+	}
+}
+

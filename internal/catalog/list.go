@@ -1,0 +1,153 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"appliance.io/backup-operator/internal/archive"
+	"golang.org/x/sys/unix"
+)
+
+// State is what can be said of an archive without reading all of it.
+type State string
+
+const (
+	// Complete is an archive with everything in it.
+	Complete State = "Complete"
+	// Incomplete is a good archive that lacks something: files that couldn't be read, or all files of a source.
+	Incomplete State = "Incomplete"
+	// Damaged is an archive whose end is missing or can't be read. Runs never leave one behind under an archive's
+	// name, so somebody should look into it; it counts for nothing and is never removed.
+	Damaged State = "Damaged"
+	// Foreign is a file that only has the name of an archive, or one that a newer program wrote. It is left alone.
+	Foreign State = "Foreign"
+)
+
+// Backup is one archive in a directory.
+type Backup struct {
+	// File is the archive's file name.
+	File string
+	// Name is the file name, taken apart.
+	Name Name
+	// Bytes is the archive's size.
+	Bytes int64
+	// State is what the archive is good for.
+	State State
+	// Header says whose it is. It is empty for a foreign file, and may be for a damaged one.
+	Header archive.Header
+	// Summary says what is in it. It is empty unless the state is Complete or Incomplete.
+	Summary archive.Summary
+	// Emptied are the sources that make the backup incomplete because the complete backup before it held files of them
+	// and it holds none.
+	Emptied []string
+	// Err says why the state is Damaged or Foreign, nil otherwise.
+	Err error
+}
+
+// Good reports whether the archive can be restored.
+func (b Backup) Good() bool { return b.State == Complete || b.State == Incomplete }
+
+// List returns the backups in a directory, newest first, with what each says about itself. An empty prefix lists all
+// prefixes. An archive that can't be read is listed as damaged rather than failing the list, because the others are
+// still there; only a directory that can't be read is an error.
+func List(dir, prefix string) ([]Backup, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list the backups in %s: %w", dir, err)
+	}
+	var backups []Backup
+	for _, e := range entries {
+		name, ok := ParseName(e.Name())
+		if !ok || (prefix != "" && name.Prefix != prefix) {
+			continue
+		}
+		b, err := inspect(dir, e.Name(), name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // Pruned by a run between the listing and now.
+		}
+		backups = append(backups, b)
+	}
+	slices.SortFunc(backups, newestFirst)
+	judgeEmptied(backups)
+	return backups, nil
+}
+
+// newestFirst orders backups by their names' times, so the order doesn't depend on the times of files, which copying
+// changes.
+func newestFirst(a, b Backup) int {
+	return cmp.Or(b.Name.Time.Compare(a.Name.Time), cmp.Compare(b.File, a.File))
+}
+
+// inspect reads what one archive says about itself. The error is only ever that the file is gone.
+func inspect(dir, file string, name Name) (Backup, error) {
+	b := Backup{File: file, Name: name}
+	f, err := openRegular(filepath.Join(dir, file))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return b, err
+	case errors.Is(err, errNotRegular):
+		b.State, b.Err = Foreign, err
+		return b, nil
+	case err != nil:
+		b.State, b.Err = Damaged, err
+		return b, nil
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		b.State, b.Err = Damaged, err
+		return b, nil
+	}
+	b.Bytes = fi.Size()
+	info, err := archive.ReadInfo(f, fi.Size())
+	b.State, b.Err = judge(info, err), err
+	b.Header = info.Header
+	if b.Good() {
+		b.Summary = info.Summary
+	}
+	return b, nil
+}
+
+// judge maps what reading an archive's own words gave to a state.
+func judge(info archive.Info, err error) State {
+	switch {
+	case err == nil && info.Summary.Complete:
+		return Complete
+	case err == nil:
+		return Incomplete
+	case errors.Is(err, archive.ErrNotArchive), errors.Is(err, archive.ErrFutureFormat):
+		return Foreign
+	default:
+		return Damaged
+	}
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// openRegular opens a file for reading and refuses everything that isn't a regular file: a symbolic link could lead
+// anywhere, and a named pipe would block for ever.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		return nil, fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, errNotRegular)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

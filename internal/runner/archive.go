@@ -1,0 +1,113 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+)
+
+// resume finds the complete archive that an earlier attempt of the same run made, if there is one, and takes it for
+// this attempt's own: what is left to do is the rest. An incomplete one is not resumed, because a retry may be luckier.
+func (r *run) resume() bool {
+	if r.config.Run == "" {
+		return false
+	}
+	for _, b := range r.here {
+		if b.State == catalog.Complete && b.Header.Policy == r.config.Policy && b.Header.Run == r.config.Run {
+			r.log.Info("an earlier attempt of this run made the archive", "archive", b.File)
+			r.takeArchive(b)
+			return true
+		}
+	}
+	return false
+}
+
+// archive writes the archive, unless there is one already.
+func (r *run) archive(ctx context.Context) error {
+	if r.made != nil {
+		return nil
+	}
+	now := r.now().UTC()
+	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now)
+	if err != nil {
+		return err
+	}
+	header := archive.Header{
+		Format: archive.Format, Policy: r.config.Policy, Run: r.config.Run,
+		CreatedAt: now.Truncate(time.Second), Tool: r.config.Tool,
+	}
+	r.log.Info("archiving", "archive", pending.Name())
+	began := time.Now()
+	result, err := r.write(ctx, pending, header)
+	if err != nil {
+		return r.explainWrite(pending, errors.Join(err, pending.Abort()))
+	}
+	if err := pending.Commit(result.SHA256); err != nil {
+		return r.explainWrite(pending, err)
+	}
+	state := catalog.Incomplete
+	if result.Summary.Complete {
+		state = catalog.Complete
+	}
+	name, _ := catalog.ParseName(pending.Name())
+	b := catalog.Backup{
+		File: pending.Name(), Name: name, Bytes: result.Size, State: state, Header: header, Summary: result.Summary,
+	}
+	r.judgeArchive(&b)
+	r.takeArchive(b)
+	r.log.Info("archived", "archive", b.File, "state", b.State, "files", result.Summary.Files,
+		"bytesRead", result.Summary.BytesRead, "bytesWritten", result.Size, "warnings", result.Summary.Warnings.Total(),
+		"took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// write writes the archive into the partial file, telling of progress and warnings.
+func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header archive.Header) (archive.Result, error) {
+	progress := r.watchArchive()
+	defer progress.stop()
+	warnings := warningLog{log: r.log}
+	result, err := archive.Write(ctx, pending.File(), r.config.Sources, archive.Options{
+		Header: header, Level: r.config.Level, Progress: progress.set, Warn: warnings.add,
+	})
+	if err != nil {
+		return result, err
+	}
+	if total := result.Summary.Warnings.Total(); total > 0 {
+		r.report.Warnings = &report.Warnings{Count: total, First: warnings.first}
+	}
+	return result, ctx.Err()
+}
+
+// takeArchive makes a backup the run's own.
+func (r *run) takeArchive(b catalog.Backup) {
+	r.made = &b
+	r.report.Archive = &report.Archive{
+		Name: b.File, BytesRead: b.Summary.BytesRead, BytesWritten: b.Bytes, Files: b.Summary.Files,
+	}
+	if total := b.Summary.Warnings.Total(); total > 0 && r.report.Warnings == nil {
+		r.report.Warnings = &report.Warnings{Count: total}
+	}
+}
+
+// explainWrite says what became of an archive that could not be written.
+func (r *run) explainWrite(pending *catalog.NewBackup, err error) error {
+	if !isNoSpace(err) {
+		return fmt.Errorf("the archive %s could not be written, and nothing is left of it: %w", pending.Name(), err)
+	}
+	space, spaceErr := catalog.MeasureSpace(r.config.Directory)
+	free := "an unknown amount"
+	if spaceErr == nil {
+		free = humanBytes(space.Free)
+	}
+	return fmt.Errorf("--directory %s ran out of space while the archive %s was written: about %s were expected to be needed, "+
+		"%s are free after what was written has been removed; earlier backups are intact: free some space or make the volume "+
+		"bigger (%w)", r.config.Directory, pending.Name(), humanBytes(r.measurement.EstimatedBytes), free, err)
+}

@@ -1,0 +1,144 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+	"appliance.io/backup-operator/internal/rsync"
+)
+
+// checkSettings checks what can be checked without a lock and without writing anything: the configuration, the
+// sources, that directories are apart, that rsync is there, and whose the directories are.
+func (r *run) checkSettings(ctx context.Context) error {
+	c := &r.config
+	if err := c.Validate(); err != nil {
+		return settingsFault(report.ReasonInvalidSettings, err)
+	}
+	written := []place{{"--directory", c.Directory}}
+	if c.RsyncDirectory != "" {
+		written = append(written, place{"--rsync-directory", c.RsyncDirectory})
+	}
+	var read []place
+	for i, s := range c.Sources {
+		path, err := sourceDirectory(s)
+		if err != nil {
+			return settingsFault(report.ReasonSourceMissing, err)
+		}
+		c.Sources[i].Path = path
+		read = append(read, place{"--source", path})
+	}
+	if err := checkOverlap(written, read); err != nil {
+		return settingsFault(report.ReasonInvalidSettings, err)
+	}
+	for _, w := range written {
+		// Whose the mirror is must be known before an archive is made that could never be sent there.
+		if err := catalog.CheckOwner(w.path, c.Prefix, c.Policy); err != nil {
+			return ownerFault(w.flag, err)
+		}
+	}
+	if c.RsyncDirectory == "" {
+		return nil
+	}
+	command, err := rsync.Find(ctx)
+	if errors.Is(err, rsync.ErrNotInstalled) {
+		return settingsFault(report.ReasonInvalidSettings, fmt.Errorf("--rsync-directory %s: %w", c.RsyncDirectory, err))
+	}
+	r.rsync = command
+	return err
+}
+
+// sourceDirectory returns the real path of a source.
+func sourceDirectory(s archive.Source) (string, error) {
+	path, err := filepath.EvalSymlinks(s.Path)
+	if err != nil {
+		return "", fmt.Errorf("--source %s=%s: %w: give a directory that is there, and look whether its volume is mounted",
+			s.Name, s.Path, err)
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("--source %s=%s: %w", s.Name, s.Path, err)
+	}
+	if !fi.IsDir() {
+		return "", fmt.Errorf("--source %s=%s is not a directory: give the directory that the file is in, and --exclude what "+
+			"is not wanted", s.Name, s.Path)
+	}
+	return path, nil
+}
+
+// check does under the lock what remains to be checked of the backup directory, claims it, and clears what killed runs
+// left there.
+func (r *run) check(ctx context.Context) error {
+	listing, err := r.checkDirectory("--directory", r.config.Directory)
+	if err != nil {
+		return err
+	}
+	r.here = listing
+	if r.resume() {
+		return nil
+	}
+	r.log.Info("measuring the sources")
+	r.measurement, err = archive.Measure(ctx, r.config.Sources)
+	if err != nil {
+		return err
+	}
+	space, err := catalog.MeasureSpace(r.config.Directory)
+	if err != nil {
+		return err
+	}
+	r.log.Info("measured the sources", "files", r.measurement.Files, "bytes", r.measurement.Bytes,
+		"estimate", r.measurement.EstimatedBytes, "free", space.Free)
+	return checkSpace("--directory", r.config.Directory, space, r.measurement.EstimatedBytes)
+}
+
+// checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs
+// left, and lists its backups.
+func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
+	if err := catalog.ClaimOwner(dir, r.config.Prefix, r.config.Policy); err != nil {
+		return nil, ownerFault(flag, err)
+	}
+	removed, err := catalog.RemoveStale(dir, r.config.Prefix)
+	for _, file := range removed {
+		r.log.Info("removed what a killed run left", "directory", dir, "file", file)
+	}
+	if err == nil {
+		err = catalog.TestWrite(dir, r.config.Prefix)
+	}
+	if err != nil {
+		return nil, directoryFault(flag, dir, err)
+	}
+	return catalog.List(dir, r.config.Prefix)
+}
+
+// ownerFault says whose a directory is, or that its owner can't be read.
+func ownerFault(flag string, err error) error {
+	var owned *catalog.OwnedError
+	if !errors.As(err, &owned) && isFileError(err) {
+		return directoryFault(flag, filepath.Dir(pathOf(err)), err)
+	}
+	return settingsFault(report.ReasonDirectoryOwned, fmt.Errorf("%s: %w", flag, err))
+}
+
+// isFileError reports whether an error came from the file system and not from what was found there.
+func isFileError(err error) bool { return pathOf(err) != "" }
+
+func pathOf(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Path
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.New
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+)
+
+// Config is what a run is asked to do. Its errors speak of the command line's flags, which is where it comes from.
+type Config struct {
+	// Policy is the policy that runs, as namespace/name. Everything that is written carries it.
+	Policy string
+	// Run is the run's own name. A retry has the same; empty means that there will be none.
+	Run string
+	// Sources are the directories that are backed up, at least one.
+	Sources []archive.Source
+	// Directory is the backup directory.
+	Directory string
+	// Prefix begins the names of the archives.
+	Prefix string
+	// Keep is how many backups are kept, at least 1.
+	Keep int
+	// RsyncDirectory is the directory to which the backups are synchronized; empty means that they aren't.
+	RsyncDirectory string
+	// LockTimeout is how long to wait for another run to end; 0 means not at all.
+	LockTimeout time.Duration
+	// ProgressInterval is the time between two lines of progress in the log; 0 means that there are none.
+	ProgressInterval time.Duration
+	// Level is the zstd level of the archive, 1 to 19; 0 means the archive package's default.
+	Level int
+	// Tool is the program and its version, for the archive's header.
+	Tool string
+}
+
+var (
+	policyPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	sourcePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+)
+
+// Validate returns everything that is wrong with the configuration by itself, before a file system is looked at.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if !policyPattern.MatchString(c.Policy) {
+		wrong("--policy %q: give the policy's namespace and name, as in --policy orbit/appliance", c.Policy)
+	}
+	if len(c.Sources) == 0 {
+		wrong("--source: give at least one directory to back up, as in --source data=/src/data")
+	}
+	errs = append(errs, checkSources(c.Sources)...)
+	errs = append(errs, checkDirectory("--directory", c.Directory))
+	if err := catalog.CheckPrefix(c.Prefix); err != nil {
+		wrong("--prefix: %w", err)
+	}
+	if c.Keep < 1 {
+		wrong("--keep %d: keep at least 1 backup", c.Keep)
+	}
+	if c.RsyncDirectory != "" {
+		errs = append(errs, checkDirectory("--rsync-directory", c.RsyncDirectory))
+	}
+	if c.LockTimeout < 0 {
+		wrong("--lock-timeout %s: give a time that is not negative", c.LockTimeout)
+	}
+	if c.ProgressInterval < 0 {
+		wrong("--progress-interval %s: give a time that is not negative; 0 means no progress in the log", c.ProgressInterval)
+	}
+	if c.Level < 0 || c.Level > 19 {
+		wrong("--level %d: give a zstd level from 1 to 19", c.Level)
+	}
+	return errors.Join(errs...)
+}
+
+func checkSources(sources []archive.Source) []error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, s := range sources {
+		flag := fmt.Sprintf("--source %s=%s", s.Name, s.Path)
+		if !sourcePattern.MatchString(s.Name) {
+			errs = append(errs, fmt.Errorf("%s: name the source with letters, digits, dots, dashes and underscores, as in "+
+				"--source data=/src/data", flag))
+		}
+		if seen[s.Name] {
+			errs = append(errs, fmt.Errorf("%s: there is another source named %q: their files would mix; give it another name",
+				flag, s.Name))
+		}
+		seen[s.Name] = true
+		errs = append(errs, checkDirectory(flag, s.Path))
+	}
+	return errs
+}
+
+// checkDirectory returns an error for a path that isn't absolute or not in its shortest form.
+func checkDirectory(flag, path string) error {
+	switch {
+	case path == "":
+		return fmt.Errorf("%s: give a directory", flag)
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf("%s %q: give an absolute path, one that begins with a slash", flag, path)
+	case filepath.Clean(path) != strings.TrimSuffix(path, "/") && path != "/":
+		return fmt.Errorf("%s %q: give the path as %q", flag, path, filepath.Clean(path))
+	case strings.ContainsRune(path, 0):
+		return fmt.Errorf("%s %q: a path can't contain a zero byte", flag, path)
+	}
+	return nil
+}

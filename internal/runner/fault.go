@@ -1,0 +1,92 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+	"golang.org/x/sys/unix"
+)
+
+// The exit statuses of the command line.
+const (
+	// ExitDone means that all is well.
+	ExitDone = 0
+	// ExitRetry means a passing fault, worth a retry.
+	ExitRetry = 1
+	// ExitSettings means wrong settings or input: a retry can't help.
+	ExitSettings = 2
+	// ExitIncomplete means that an archive was made but is incomplete.
+	ExitIncomplete = 3
+)
+
+// fault is an error that ends a run, with what the report and the exit status make of it.
+type fault struct {
+	reason report.Reason
+	err    error
+	// permanent says that a retry can't help.
+	permanent bool
+}
+
+func (f *fault) Error() string { return f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// settingsFault is a fault of the settings.
+func settingsFault(reason report.Reason, err error) *fault {
+	return &fault{reason: reason, err: err, permanent: true}
+}
+
+// asFault finds the fault in an error, or makes one of it with the reason that the failed step has for the unforeseen.
+// Whatever went wrong after the run was told to stop went wrong because of that.
+func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
+	var f *fault
+	var owned *catalog.OwnedError
+	switch {
+	case ctx.Err() != nil:
+		return &fault{reason: report.ReasonInterrupted, err: fmt.Errorf("the run was told to stop: %w", err)}
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &owned):
+		return settingsFault(report.ReasonDirectoryOwned, err)
+	case errors.Is(err, catalog.ErrLocked):
+		return &fault{reason: report.ReasonLocked, err: err}
+	case errors.Is(err, archive.ErrInvalidExclude):
+		return settingsFault(report.ReasonInvalidSettings, fmt.Errorf("--exclude: %w", err))
+	case errors.Is(err, archive.ErrInvalidSource):
+		return settingsFault(report.ReasonSourceMissing, err)
+	case isNoSpace(err):
+		return &fault{reason: report.ReasonNotEnoughSpace, err: err}
+	default:
+		return &fault{reason: otherwise, err: err}
+	}
+}
+
+// isNoSpace reports whether an error is that of a full disk or a used-up quota.
+func isNoSpace(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+// directoryFault says that a directory can't be written, and whether that may pass by itself.
+func directoryFault(flag, dir string, err error) *fault {
+	f := &fault{reason: report.ReasonDirectoryNotWritable}
+	fix := "look at the file system's health, and at its server if it is a remote one"
+	switch {
+	case isNoSpace(err):
+		f.reason, fix = report.ReasonNotEnoughSpace, "it is full: free some space"
+	case errors.Is(err, os.ErrPermission):
+		f.permanent, fix = true, fmt.Sprintf("let the user %d write there", os.Getuid())
+	case errors.Is(err, unix.EROFS):
+		f.permanent, fix = true, "its file system is read-only: mount it writable"
+	case errors.Is(err, unix.ENOTDIR):
+		f.permanent, fix = true, "something on the path is not a directory: give another path"
+	}
+	f.err = fmt.Errorf("%s %s can't be written (%w): %s", flag, dir, err, fix)
+	return f
+}

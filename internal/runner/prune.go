@@ -1,0 +1,65 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+)
+
+// rules are what retention goes by in this run, in the backup directory and in the mirror alike.
+func (r *run) rules() catalog.Rules {
+	return catalog.Rules{
+		Policy: r.config.Policy, Keep: r.config.Keep, Current: r.made.File,
+		OnlyIncomplete: r.made.State != catalog.Complete,
+	}
+}
+
+// prune removes what is beyond the number to keep: in the backup directory because there is a good archive, in the
+// mirror only if that has got everything.
+func (r *run) prune(ctx context.Context) error {
+	err := r.pruneDirectory(ctx, "--directory", r.config.Directory)
+	if r.mirror != nil && r.mirror.complete {
+		err = errors.Join(err, r.pruneDirectory(ctx, "--rsync-directory", r.config.RsyncDirectory))
+	}
+	if err != nil {
+		return &fault{reason: report.ReasonPruneFailed, err: err}
+	}
+	return nil
+}
+
+// pruneDirectory removes what retention says, oldest first. What can't be removed doesn't keep the rest from it.
+func (r *run) pruneDirectory(ctx context.Context, flag, dir string) error {
+	backups, err := catalog.List(dir, r.config.Prefix)
+	if err != nil {
+		return err
+	}
+	decisions := catalog.Retain(backups, r.rules())
+	removed := false
+	var errs []error
+	for i := len(decisions) - 1; i >= 0; i-- {
+		d := decisions[i]
+		if d.Keep {
+			r.log.Debug("kept", "directory", dir, "backup", d.Backup.File, "because", d.Reason)
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := catalog.Remove(dir, d.Backup); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", flag, dir, err))
+			continue
+		}
+		removed = true
+		r.log.Info("removed", "directory", dir, "backup", d.Backup.File, "because", d.Reason)
+	}
+	if removed {
+		errs = append(errs, catalog.SyncDirectory(dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,126 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package runner is one run of a policy: what a backup's pod does, or a cron job on a machine without Kubernetes.
+//
+// A run is a row of steps, one file each:
+//
+//	lock     wait for other runs in the backup directory to end, then keep them out
+//	check    writable, not another policy's, enough space; clear what killed runs left
+//	archive  write everything under a temporary name, flush it, give it its name
+//	sync     bring to the mirror what it lacks
+//	prune    remove what is beyond the number to keep, in the backup directory and in the mirror
+//	report   say how it went
+//
+// Nothing is removed before its replacement is safe, and a step that fails leaves what was there before intact. The
+// order and these rules make it so:
+//
+//   - A run that ends before its archive has its name removes nothing but its own partial file.
+//   - The backup directory is pruned when the archive is good, even if the sync failed: otherwise a mirror that is away
+//     for weeks would fill the disk until there are no more backups at all. That costs the mirror nothing, because a
+//     backup that the mirror would keep is kept here by the same rules (see catalog.Retain).
+//   - The mirror is pruned by its own listing, only after everything was sent, and never because something is missing
+//     here: an empty or unmounted backup directory takes nothing from it.
+//   - A mirror that can't be reached doesn't keep a run from making its archive. The run fails all the same, and a retry
+//     finds the archive and goes on from there.
+package runner
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+	"appliance.io/backup-operator/internal/rsync"
+)
+
+// Environment is what a run takes from the outside besides its configuration.
+type Environment struct {
+	// Log is where the run tells what it is doing.
+	Log *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// run is the state of a run while it goes through its steps.
+type run struct {
+	config Config
+	log    *slog.Logger
+	now    func() time.Time
+	report report.Report
+
+	rsync       rsync.Command
+	held        *catalog.Lock
+	here        []catalog.Backup // The backup directory as it was when the run began.
+	measurement archive.Measurement
+	made        *catalog.Backup // The run's own archive: nil until it has its name.
+	mirror      *mirror         // nil until everything was sent.
+	faults      []*fault        // What went wrong; the first one decides.
+}
+
+// Run does one run and returns what is to be said of it, with the exit status. It never returns without a report. When
+// ctx is done, the run ends soon, leaves nothing half-done, and says that it was interrupted.
+func Run(ctx context.Context, config Config, env Environment) (report.Report, int) {
+	config.Sources = slices.Clone(config.Sources)
+	r := &run{config: config, log: env.Log, now: env.Now}
+	r.report = report.Report{
+		Version: report.Version, Policy: config.Policy, Run: config.Run, StartTime: env.Now().UTC().Truncate(time.Second),
+	}
+	r.steps(ctx)
+	exit := r.conclude()
+	r.release()
+	return r.report, exit
+}
+
+// steps goes through the steps. Those up to the archive end the run when they fail. A sync that fails does not keep
+// the backup directory from being pruned.
+func (r *run) steps(ctx context.Context) {
+	for _, step := range []struct {
+		name      string
+		otherwise report.Reason
+		do        func(context.Context) error
+	}{
+		{"check the settings", report.ReasonInvalidSettings, r.checkSettings},
+		{"lock", report.ReasonDirectoryNotWritable, r.lock},
+		{"check", report.ReasonDirectoryNotWritable, r.check},
+		{"archive", report.ReasonArchiveFailed, r.archive},
+	} {
+		if !r.step(ctx, step.name, step.otherwise, step.do) {
+			return
+		}
+	}
+	r.step(ctx, "sync", report.ReasonSyncFailed, r.sync)
+	if ctx.Err() == nil {
+		r.step(ctx, "prune", report.ReasonPruneFailed, r.prune)
+	}
+}
+
+// step does one step and reports whether it went well.
+func (r *run) step(ctx context.Context, name string, otherwise report.Reason, do func(context.Context) error) bool {
+	err := ctx.Err()
+	if err == nil {
+		err = do(ctx)
+	}
+	if err == nil {
+		return true
+	}
+	f := asFault(ctx, err, otherwise)
+	r.log.Error("the step failed", "step", name, "reason", f.reason, "error", f.err)
+	r.faults = append(r.faults, f)
+	return false
+}
+
+// release gives the locks back.
+func (r *run) release() {
+	for _, lock := range []*catalog.Lock{r.mirror.lockOrNil(), r.held} {
+		if lock == nil {
+			continue
+		}
+		if err := lock.Release(); err != nil {
+			r.log.Warn("releasing a lock", "error", err)
+		}
+	}
+}

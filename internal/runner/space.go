@@ -1,0 +1,40 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+)
+
+// slack is what a backup takes besides its archive: the checksum, directory entries, blocks that are filled in part.
+const slack = 128 << 10
+
+// checkSpace returns a fault if a file system has less space than is needed. What is for a person to know: which, how
+// much is needed and how much is there.
+func checkSpace(flag, dir string, space catalog.Space, need int64) error {
+	need += slack
+	if space.Free >= need {
+		return nil
+	}
+	return &fault{reason: report.ReasonNotEnoughSpace, err: fmt.Errorf(
+		"%s %s has not enough space: %s needed, %s free: free some space, make the volume bigger, or keep fewer backups "+
+			"(the surplus is only removed after a successful run, so remove some by hand now)",
+		flag, dir, humanBytes(need), humanBytes(space.Free))}
+}
+
+// humanBytes is a number of bytes for people, and the exact one beside it.
+func humanBytes(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	value, unit := float64(n)/(1<<10), 0
+	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	for value >= 1024 && unit < len(units)-1 {
+		value, unit = value/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %s (%d bytes)", value, units[unit], n)
+}
