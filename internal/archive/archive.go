@@ -22,9 +22,7 @@
 package archive
 
 import (
-	"context"
 	"errors"
-	"os"
 	"time"
 )
 
@@ -210,6 +208,8 @@ var (
 	ErrInvalidSource = errors.New("invalid source")
 	// ErrInvalidExclude means that an exclude pattern is malformed. The error's text names the pattern.
 	ErrInvalidExclude = errors.New("invalid exclude pattern")
+	// ErrInvalidLevel means that Options.Level is out of range.
+	ErrInvalidLevel = errors.New("invalid zstd level")
 	// ErrNotArchive means that a file was not written by this package: a stranger's file.
 	ErrNotArchive = errors.New("not an archive of the appliance backup operator")
 	// ErrTruncated means that a file begins as an archive but its end is missing or damaged.
@@ -217,11 +217,3 @@ var (
 	// ErrFutureFormat means that an archive was written in a format newer than Format.
 	ErrFutureFormat = errors.New("archive format is newer than this program")
 )
-
-// The functions of this package:
-//
-//	func Measure(ctx context.Context, sources []Source) (Measurement, error)
-//	func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Result, error)
-//	func ReadInfo(r io.ReaderAt, size int64) (Info, error)
-var _ = context.Canceled
-var _ = os.ErrClosed

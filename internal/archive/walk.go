@@ -1,0 +1,239 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// item is one file that the walk found.
+type item struct {
+	parent *directory // where name is; nil for a source's root
+	self   *directory // the directory itself; nil for other files and for directories that can't be opened
+	name   string     // in parent
+	path   string     // in the archive: source/path, without a trailing slash
+	link   string     // path of the file's first name in the archive, if this is a further one
+	stat   stat
+}
+
+// relative is the path below the source's root, "." for the root itself.
+func (it *item) relative() string { return relative(it.path) }
+
+func relative(path string) string {
+	if _, rel, ok := strings.Cut(path, "/"); ok {
+		return rel
+	}
+	return "."
+}
+
+// release gives up the directories that the item holds.
+func (it *item) release() {
+	it.parent.release()
+	it.self.release()
+	it.parent, it.self = nil, nil
+}
+
+// visitor is told what the walk finds, in the order in which it is to be archived: each directory before what is in it,
+// names in one directory sorted by bytes.
+type visitor interface {
+	// file takes an item over. It returns whether the file is or will be in the archive under it.path, so that further
+	// names can be links to it. An error ends the walk.
+	file(it item) (archived bool, err error)
+	// note is told of a file that isn't as it should be.
+	note(path string, kind WarningKind, err error)
+	// excluded is told of a name that is left out because of a pattern.
+	excluded()
+}
+
+// tree is a source that has been checked and opened.
+type tree struct {
+	name    string
+	root    *directory
+	exclude *excluder
+}
+
+// openSources checks all sources before anything is done with any. The caller closes the trees.
+func openSources(sources []Source) (trees []*tree, err error) {
+	defer func() {
+		if err != nil {
+			closeTrees(trees)
+			trees = nil
+		}
+	}()
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("%w: there is none; give at least one", ErrInvalidSource)
+	}
+	names := map[string]bool{}
+	for _, s := range sources {
+		if s.Name == "" || s.Name == "." || s.Name == ".." || strings.ContainsAny(s.Name, "/\x00") {
+			return trees, fmt.Errorf("%w %q: the name must be one path element", ErrInvalidSource, s.Name)
+		}
+		if names[s.Name] {
+			return trees, fmt.Errorf("%w %q: the name is given twice; name each source differently", ErrInvalidSource, s.Name)
+		}
+		names[s.Name] = true
+		exclude, err := newExcluder(s.Name, s.Exclude)
+		if err != nil {
+			return trees, err
+		}
+		fd, err := openAt(unix.AT_FDCWD, s.Path, unix.O_DIRECTORY)
+		if err != nil {
+			return trees, fmt.Errorf("%w %q: %w; give a directory that this user may read", ErrInvalidSource, s.Name,
+				&fs.PathError{Op: "open", Path: s.Path, Err: err})
+		}
+		trees = append(trees, &tree{name: s.Name, root: newDirectory(fd), exclude: exclude})
+	}
+	return trees, nil
+}
+
+func closeTrees(trees []*tree) {
+	for _, t := range trees {
+		t.root.release()
+	}
+}
+
+// walker walks one tree.
+type walker struct {
+	ctx     context.Context
+	tree    *tree
+	visitor visitor
+	buf     []byte               // for directory listings
+	links   map[fileID]firstName // files with names yet to come
+}
+
+// firstName is the name under which a file with several names is in the archive.
+type firstName struct {
+	path string
+	left uint64 // number of names not yet seen; the rest may be outside the source
+}
+
+// walk visits everything in the tree. Memory follows the sizes of the directories on the path that it is on, and the
+// number of files of which it has seen some names and not all.
+func (t *tree) walk(ctx context.Context, v visitor) error {
+	w := &walker{ctx: ctx, tree: t, visitor: v, buf: make([]byte, 64<<10), links: map[fileID]firstName{}}
+	st, err := fstat(t.root.fd)
+	if err != nil {
+		return fmt.Errorf("source %q: %w", t.name, err)
+	}
+	if _, err := v.file(item{self: t.root.use(), path: t.name, stat: st}); err != nil {
+		return err
+	}
+	return w.directory(t.root, t.name)
+}
+
+// directory visits what is in a directory whose path in the archive is given.
+func (w *walker) directory(d *directory, path string) error {
+	names, err := readNames(d.fd, w.buf)
+	if err != nil {
+		w.visitor.note(path, Unreadable, fmt.Errorf("list directory: %w", err))
+	}
+	for _, name := range names {
+		if err := context.Cause(w.ctx); err != nil {
+			return err
+		}
+		if err := w.entry(d, name, path+"/"+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry visits one name in a directory, and what is below it.
+func (w *walker) entry(parent *directory, name, path string) error {
+	st, err := lstatAt(parent.fd, name)
+	if err != nil {
+		w.noteError(path, "stat", err)
+		return nil
+	}
+	isDirectory := st.kind() == unix.S_IFDIR
+	if w.tree.exclude.match(relative(path), name, isDirectory) {
+		w.visitor.excluded()
+		return nil
+	}
+	switch {
+	case isDirectory:
+		return w.subdirectory(parent, name, path, st)
+	case st.kind() == unix.S_IFSOCK:
+		w.visitor.note(path, Skipped, errors.New("sockets aren't archived"))
+		return nil
+	}
+	it := item{parent: parent.use(), name: name, path: path, stat: st}
+	if st.nlink < 2 {
+		_, err := w.visitor.file(it)
+		return err
+	}
+	return w.linked(it)
+}
+
+// linked visits a file that has several names.
+func (w *walker) linked(it item) error {
+	id, left := it.stat.id, it.stat.nlink
+	first, seen := w.links[id]
+	if seen {
+		it.link, left = first.path, first.left
+	}
+	path := it.path
+	archived, err := w.visitor.file(it)
+	switch {
+	case err != nil || !archived && !seen:
+		return err
+	case !seen:
+		first.path = path
+	}
+	if first.left = left - 1; first.left == 0 {
+		delete(w.links, id)
+	} else {
+		w.links[id] = first
+	}
+	return nil
+}
+
+// subdirectory visits a directory and what is in it.
+func (w *walker) subdirectory(parent *directory, name, path string, st stat) error {
+	it := item{parent: parent.use(), name: name, path: path, stat: st}
+	fd, err := openAt(parent.fd, name, unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err == nil {
+		it.self = newDirectory(fd)
+		// It may be another one than a moment ago.
+		if st, err = fstat(fd); err == nil {
+			it.stat = st
+		}
+	}
+	if err != nil {
+		w.noteError(path, "open directory", err)
+		if vanished(err) {
+			it.release()
+			return nil
+		}
+		// What is in it is lost to this archive, but that there is such a directory isn't.
+		_, err := w.visitor.file(it)
+		return err
+	}
+	self := it.self.use()
+	defer self.release()
+	if _, err := w.visitor.file(it); err != nil {
+		return err
+	}
+	return w.directory(self, path)
+}
+
+// noteError notes that a file couldn't be used.
+func (w *walker) noteError(path, op string, err error) {
+	kind := Unreadable
+	if vanished(err) {
+		kind = Vanished
+	}
+	w.visitor.note(path, kind, fmt.Errorf("%s: %w", op, err))
+}
+
+// vanished tells whether an error means that what was there a moment ago isn't any more, or is something else now.
+func vanished(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
