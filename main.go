@@ -77,7 +77,7 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})
-	root.AddCommand(newBackupCommand(), newListCommand(), newVersionCommand())
+	root.AddCommand(newOperatorCommand(), newBackupCommand(), newListCommand(), newVersionCommand())
 	return root
 }
 

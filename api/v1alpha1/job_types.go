@@ -49,9 +49,6 @@ type JobTemplate struct {
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
 	// affinity places the pods, as in a pod's spec.
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=object
-	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 
@@ -88,9 +85,7 @@ type JobTemplate struct {
 	// initContainers run before the backup, as in a pod's spec. They write what should be backed up with the rest into
 	// a volume of applicationBackup or sessionsBackup that is an emptyDir: a pg_dump, for example. They may mount any
 	// of the policy's volumes by its name.
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:MaxItems=16
 	// +listType=atomic
 	// +optional
 	InitContainers []corev1.Container `json:"initContainers,omitempty"`

@@ -13,7 +13,10 @@ import (
 var GroupVersion = schema.GroupVersion{Group: "backup.appliance.io", Version: "v1alpha1"}
 
 // AddToScheme adds the types of this package to a scheme.
-var AddToScheme = runtime.NewSchemeBuilder(addKnownTypes).AddToScheme
+func AddToScheme(scheme *runtime.Scheme) error {
+	builder := runtime.NewSchemeBuilder(addKnownTypes)
+	return builder.AddToScheme(scheme)
+}
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion, &BackupPolicy{}, &BackupPolicyList{})

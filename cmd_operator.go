@@ -1,0 +1,148 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	// Time zones of schedules are looked up without the image's help.
+	_ "time/tzdata"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers"
+)
+
+// leaderElectionID names the lease that says which replica works.
+const leaderElectionID = "backup-operator.backup.appliance.io"
+
+// runnerImageVariable is the environment variable from which --runner-image has its default.
+const runnerImageVariable = "RUNNER_IMAGE"
+
+// operatorFlags are the flags of the command as they are given.
+type operatorFlags struct {
+	options                      controllers.Options
+	leaderElect                  bool
+	metricsAddress, probeAddress string
+	watchNamespaces              []string
+	logLevel                     slog.Level
+}
+
+func newOperatorCommand() *cobra.Command {
+	f := &operatorFlags{}
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Keep a CronJob for each BackupPolicy of the cluster",
+		Long: `Keep a CronJob for each BackupPolicy of the cluster, and the policy's status as its runs turn out.
+
+Backups don't need the operator: while it is down, the CronJobs go on, and its status catches up when it is back.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.options.RunnerImage, "runner-image", os.Getenv(runnerImageVariable),
+		"image of the backups' pods: the operator's own (default $"+runnerImageVariable+")")
+	flags.BoolVar(&f.options.AllowHostPath, "allow-host-path", false,
+		"let policies name hostPath volumes, and so read and write any directory of the nodes")
+	flags.BoolVar(&f.leaderElect, "leader-elect", false, "elect one working replica among several")
+	flags.StringVar(&f.metricsAddress, "metrics-bind-address", "0",
+		"address of the metrics, served over HTTPS to who may get /metrics; 0 serves none")
+	flags.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.StringSliceVar(&f.watchNamespaces, "watch-namespaces", nil,
+		"namespaces to look after, separated by commas (default all)")
+	flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
+	return cmd
+}
+
+func (f *operatorFlags) run(ctx context.Context) error {
+	if f.options.RunnerImage == "" {
+		return &usageError{command: "backup-operator operator", err: errors.New(
+			"there is no image for the backups' pods: set --runner-image or $" + runnerImageVariable)}
+	}
+	log := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel}))
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+
+	manager, err := f.newManager()
+	if err != nil {
+		return fmt.Errorf("set up the operator: %w", err)
+	}
+	reconciler := &controllers.BackupPolicyReconciler{
+		Client:   manager.GetClient(),
+		Recorder: manager.GetEventRecorder(string(controllers.FieldOwner)),
+		Clock:    clock.RealClock{},
+		Options:  f.options,
+	}
+	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	return manager.Start(ctx)
+}
+
+func (f *operatorFlags) newManager() (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), backupv1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	restConfig, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, err
+	}
+	warmup := true
+	manager, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme: scheme,
+		Cache:  cache.Options{ByObject: controllers.CacheObjects(), DefaultNamespaces: f.namespaces()},
+		// A standby replica has its caches filled before it is elected.
+		Controller:             config.Controller{EnableWarmup: &warmup},
+		HealthProbeBindAddress: f.probeAddress,
+		Metrics:                f.metrics(),
+		LeaderElection:         f.leaderElect,
+		LeaderElectionID:       leaderElectionID,
+		// Safe because the program ends when the manager does.
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return manager, errors.Join(
+		manager.AddHealthzCheck("ping", healthz.Ping), manager.AddReadyzCheck("ping", healthz.Ping))
+}
+
+func (f *operatorFlags) namespaces() map[string]cache.Config {
+	if len(f.watchNamespaces) == 0 {
+		return nil
+	}
+	namespaces := make(map[string]cache.Config, len(f.watchNamespaces))
+	for _, namespace := range f.watchNamespaces {
+		namespaces[namespace] = cache.Config{}
+	}
+	return namespaces
+}
+
+// metrics are served behind authentication and authorization. HTTP/2 is off for the sake of
+// https://github.com/advisories/GHSA-qppj-fm5r-hxr3 and its like: nothing needs it.
+func (f *operatorFlags) metrics() metricsserver.Options {
+	return metricsserver.Options{
+		BindAddress:    f.metricsAddress,
+		SecureServing:  true,
+		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	}
+}

@@ -1,0 +1,124 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers is the operator: it keeps one CronJob for each BackupPolicy as the policy wants it, and the
+// policy's status as the CronJob's Jobs turn out.
+//
+// The CronJob holds everything that a run needs, so backups go on while the operator is down. Reconcile reads what there
+// is (observe.go), decides (settings.go, schedule.go and cronjob.go, pure functions), applies the CronJob if it differs
+// (apply.go) and derives the status (runs.go and status.go, pure functions again).
+package controllers
+
+import (
+	"context"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+// FieldOwner is the operator's name as a field manager of server-side apply.
+const FieldOwner = client.FieldOwner("backup-operator")
+
+// scheduleGrace is how long after its time a run's start may take to show before the next run's time is looked at anew.
+const scheduleGrace = 5 * time.Second
+
+// Options are the administrator's settings of the operator, the same for all policies.
+type Options struct {
+	// RunnerImage is the image of the runner's container: the operator's own. Required.
+	RunnerImage string
+	// AllowHostPath says whether policies may name hostPath volumes. Default: false.
+	AllowHostPath bool
+}
+
+// BackupPolicyReconciler reconciles BackupPolicies.
+type BackupPolicyReconciler struct {
+	client.Client
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	Options  Options
+}
+
+// +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/finalizers,verbs=update
+// +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile makes the policy's CronJob as the policy wants it and its status as things are. Deleting a policy needs
+// nothing of it: the CronJob and its Jobs are the policy's own, so Kubernetes deletes them, and the backups are nobody's
+// but the administrator's.
+func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var policy backupv1alpha1.BackupPolicy
+	if err := r.Get(ctx, req.NamespacedName, &policy); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !policy.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	observed, err := r.observe(ctx, &policy)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	state, applyErr := r.enforce(ctx, &policy, observed.cronJob)
+
+	now := r.Clock.Now()
+	status := nextStatus(&policy, state, observed, now)
+	if err := r.writeStatus(ctx, &policy, status); err != nil {
+		if apierrors.IsConflict(err) {
+			// The cache is behind our own last write. What was counted from it must not be written: look again.
+			return ctrl.Result{RequeueAfter: time.Second}, nil
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	return ctrl.Result{RequeueAfter: untilNextRun(status.NextScheduleTime, now)}, applyErr
+}
+
+// enforce brings the CronJob in line with the policy and says how that went. The error is a passing fault; what the
+// user has to mend is in the state alone, because trying again can't help.
+func (r *BackupPolicyReconciler) enforce(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy, current *batchv1.CronJob,
+) (readiness, error) {
+	schedule, fault := checkSettings(policy, r.Options)
+	if fault != nil {
+		return stalled(schedule, current, fault), nil
+	}
+	if current != nil && !ownedBy(current, policy) {
+		return stalled(schedule, current, notOwned(current)), nil
+	}
+	if err := r.applyCronJob(ctx, BuildCronJob(policy, schedule, r.Options), current); err != nil {
+		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+			return stalled(schedule, current, refused(err)), nil
+		}
+		return progressing(schedule, err), err
+	}
+	return inForce(policy, schedule), nil
+}
+
+// writeStatus patches the status if it differs and tells as events what in it is news. It demands that the policy is
+// still the one that was read, because counters in the status go on from there.
+func (r *BackupPolicyReconciler) writeStatus(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy, status *backupv1alpha1.BackupPolicyStatus,
+) error {
+	if sameStatus(&policy.Status, status) {
+		return nil
+	}
+	before := policy.DeepCopy()
+	policy.Status = *status
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Status().Patch(ctx, policy, patch, FieldOwner); err != nil {
+		return err
+	}
+	for _, n := range newsBetween(&before.Status, status) {
+		r.Recorder.Eventf(policy, nil, n.eventType, n.reason, n.action, "%s", n.message)
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+// maxConditionMessage is the longest message that the API takes in a condition, from metav1.Condition.
+const maxConditionMessage = 32768
+
+// conditions sets conditions in a status.
+type conditions struct {
+	status     *backupv1alpha1.BackupPolicyStatus
+	generation int64
+	now        metav1.Time
+}
+
+func (c conditions) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	condition := metav1.Condition{
+		Type: conditionType, Status: status, Reason: reason, Message: cut(message, maxConditionMessage),
+		ObservedGeneration: c.generation,
+	}
+	if known := meta.FindStatusCondition(c.status.Conditions, conditionType); known == nil || known.Status != status {
+		condition.LastTransitionTime = c.now
+	}
+	meta.SetStatusCondition(&c.status.Conditions, condition)
+}

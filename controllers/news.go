@@ -1,0 +1,84 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+// Actions of events, in which events.k8s.io says what was being done.
+const (
+	actionReconcile = "Reconcile"
+	actionBackup    = "Backup"
+)
+
+// maxEventNote is the longest note that the API takes in an event, from eventsv1.Event.
+const maxEventNote = 1024
+
+// news is something that a person would want to be told.
+type news struct{ eventType, reason, action, message string }
+
+// newsBetween is what changed between two statuses that is worth an event: each thing once, when it happens.
+func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
+	var all []news
+	if n := readinessNews(before.Conditions, after.Conditions); n != nil {
+		all = append(all, *n)
+	}
+	if n := runNews(before.LastRun, after.LastRun); n != nil {
+		all = append(all, *n)
+	}
+	for i := range all {
+		all[i].message = cut(all[i].message, maxEventNote)
+	}
+	return all
+}
+
+func readinessNews(before, after []metav1.Condition) *news {
+	was := meta.FindStatusCondition(before, backupv1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(after, backupv1alpha1.ConditionReady)
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message {
+		return nil
+	}
+	eventType := corev1.EventTypeNormal
+	if is.Status != metav1.ConditionTrue && is.Reason != backupv1alpha1.ReasonProgressing {
+		eventType = corev1.EventTypeWarning
+	}
+	return &news{eventType, is.Reason, actionReconcile, is.Message}
+}
+
+func runNews(before, after *backupv1alpha1.Run) *news {
+	if after == nil || before != nil && before.JobUID == after.JobUID && before.Outcome == after.Outcome &&
+		before.Archive == after.Archive {
+		return nil
+	}
+	if after.Outcome == backupv1alpha1.OutcomeSucceeded {
+		return &news{corev1.EventTypeNormal, "BackupSucceeded", actionBackup,
+			fmt.Sprintf("%s: %s", after.Job, after.Message)}
+	}
+	return &news{corev1.EventTypeWarning, after.Reason, actionBackup,
+		fmt.Sprintf("%s: backup %s: %s", after.Job, outcomeWord(after.Outcome), after.Message)}
+}
+
+func outcomeWord(outcome backupv1alpha1.Outcome) string {
+	if outcome == backupv1alpha1.OutcomeIncomplete {
+		return "incomplete"
+	}
+	return "failed"
+}
+
+// cut keeps a text within what the API takes, and shows that it did.
+func cut(text string, limit int) string {
+	const ellipsis = "…"
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
+}

@@ -1,0 +1,111 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+// observation is what the cluster holds that concerns one policy.
+type observation struct {
+	// cronJob is the CronJob under the policy's CronJob's name, whoever owns it; nil if there is none.
+	cronJob *batchv1.CronJob
+	// jobs are the policy's Jobs.
+	jobs []batchv1.Job
+	// pods are the pods of those Jobs, by the Job's UID.
+	pods map[types.UID][]corev1.Pod
+	// missingClaims are the claims that the policy names and that are not there, sorted.
+	missingClaims []string
+}
+
+// observe reads from the cache everything that a reconciliation depends on.
+func (r *BackupPolicyReconciler) observe(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
+) (observation, error) {
+	var o observation
+	key := client.ObjectKey{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
+	var cronJob batchv1.CronJob
+	switch err := r.Get(ctx, key, &cronJob); {
+	case err == nil:
+		o.cronJob = &cronJob
+	case !apierrors.IsNotFound(err):
+		return o, fmt.Errorf("get CronJob %s: %w", key, err)
+	}
+
+	own := []client.ListOption{client.InNamespace(policy.Namespace), client.MatchingFields{indexPolicy: policy.Name}}
+	var jobs batchv1.JobList
+	if err := r.List(ctx, &jobs, own...); err != nil {
+		return o, fmt.Errorf("list the Jobs of policy %s/%s: %w", policy.Namespace, policy.Name, err)
+	}
+	o.jobs = jobs.Items
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, own...); err != nil {
+		return o, fmt.Errorf("list the pods of policy %s/%s: %w", policy.Namespace, policy.Name, err)
+	}
+	o.pods = podsByJob(pods.Items)
+
+	var err error
+	o.missingClaims, err = r.missingClaims(ctx, policy)
+	return o, err
+}
+
+func podsByJob(pods []corev1.Pod) map[types.UID][]corev1.Pod {
+	byJob := make(map[types.UID][]corev1.Pod)
+	for _, pod := range pods {
+		if owner := metav1.GetControllerOf(&pod); owner != nil {
+			byJob[owner.UID] = append(byJob[owner.UID], pod)
+		}
+	}
+	return byJob
+}
+
+// missingClaims looks for each claim by its metadata alone, which is all that is cached of claims.
+func (r *BackupPolicyReconciler) missingClaims(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
+) ([]string, error) {
+	var missing []string
+	for _, name := range claimNames(&policy.Spec) {
+		claim := metav1.PartialObjectMetadata{}
+		claim.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"))
+		switch err := r.Get(ctx, client.ObjectKey{Namespace: policy.Namespace, Name: name}, &claim); {
+		case apierrors.IsNotFound(err):
+			missing = append(missing, name)
+		case err != nil:
+			return nil, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
+		}
+	}
+	return missing, nil
+}
+
+// claimNames are the claims that runs of the policy mount, sorted, each once.
+func claimNames(spec *backupv1alpha1.BackupPolicySpec) []string {
+	var names []string
+	add := func(claim *backupv1alpha1.ClaimReference) {
+		if claim != nil {
+			names = append(names, claim.ClaimName)
+		}
+	}
+	for _, volume := range enabledVolumes(spec) {
+		add(volume.PersistentVolumeClaim)
+	}
+	if spec.Storage != nil {
+		add(spec.Storage.PersistentVolumeClaim)
+	}
+	if remoteIsMounted(spec) {
+		add(spec.RemotePartition.PersistentVolumeClaim)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -1,0 +1,133 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+const (
+	// runVariable is the environment variable that tells the runner the name of its Job, so that a second try of the
+	// same Job goes on from what the first one has finished.
+	runVariable = "BACKUP_RUN"
+	// jobNameLabel is set by the Job controller on its pods, from
+	// https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-job-name.
+	jobNameLabel = "batch.kubernetes.io/job-name"
+	// gracePeriod is how many seconds a run has to remove what is half done when it is told to stop.
+	gracePeriod = 60
+)
+
+// podSpec is the pod of a run. It has no Kubernetes credentials: it reports by its termination message.
+func podSpec(policy *backupv1alpha1.BackupPolicy, options Options) corev1.PodSpec {
+	job := jobTemplate(&policy.Spec)
+	volumes, mounts := podVolumes(&policy.Spec)
+	podSecurity := podSecurityContext(job.PodSecurityContext)
+	return corev1.PodSpec{
+		RestartPolicy:                 corev1.RestartPolicyNever,
+		AutomountServiceAccountToken:  ptr.To(false),
+		EnableServiceLinks:            ptr.To(false),
+		TerminationGracePeriodSeconds: ptr.To[int64](gracePeriod),
+		SecurityContext:               podSecurity,
+		NodeSelector:                  job.NodeSelector,
+		Tolerations:                   job.Tolerations,
+		Affinity:                      job.Affinity,
+		PriorityClassName:             job.PriorityClassName,
+		ImagePullSecrets:              job.ImagePullSecrets,
+		InitContainers:                job.InitContainers,
+		Volumes:                       volumes,
+		Containers: []corev1.Container{{
+			Name:                     runnerContainer,
+			Image:                    options.RunnerImage,
+			Args:                     runnerArgs(policy),
+			Env:                      []corev1.EnvVar{jobName()},
+			Resources:                resources(job.Resources),
+			VolumeMounts:             mounts,
+			SecurityContext:          containerSecurityContext(job.SecurityContext, podSecurity),
+			TerminationMessagePath:   corev1.TerminationMessagePathDefault,
+			TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+		}},
+	}
+}
+
+// runnerArgs is the runner's command line.
+func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
+	spec := &policy.Spec
+	args := []string{
+		"backup",
+		"--policy=" + policy.Namespace + "/" + policy.Name,
+		"--run=$(" + runVariable + ")",
+		"--directory=" + backupDirectory(spec),
+		"--prefix=" + filenamePrefix(policy),
+		"--keep=" + strconv.Itoa(int(spec.TotalBackups)),
+	}
+	if synchronizes(spec) {
+		args = append(args, "--rsync-directory="+rsyncDirectory(spec))
+	}
+	for _, volume := range enabledVolumes(spec) {
+		args = append(args, fmt.Sprintf("--source=%s=%s", volume.Name, path.Join(sourcesPath, volume.Name)))
+		for _, pattern := range volume.Exclude {
+			args = append(args, fmt.Sprintf("--exclude=%s=%s", volume.Name, literal(pattern)))
+		}
+	}
+	return append(args, "--termination-log="+corev1.TerminationMessagePathDefault)
+}
+
+// literal keeps Kubernetes from taking $(NAME) in an argument for a variable, from
+// https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/.
+func literal(arg string) string { return strings.ReplaceAll(arg, "$", "$$") }
+
+func jobName() corev1.EnvVar {
+	return corev1.EnvVar{Name: runVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{
+		APIVersion: "v1", FieldPath: "metadata.labels['" + jobNameLabel + "']",
+	}}}
+}
+
+// resources are the user's, or requests that let the scheduler know of the runner at all.
+func resources(custom *corev1.ResourceRequirements) corev1.ResourceRequirements {
+	if custom != nil {
+		return *custom
+	}
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("100m"),
+		corev1.ResourceMemory: resource.MustParse("128Mi"),
+	}}
+}
+
+// podSecurityContext is the user's, or root: a backup has to read files of whatever owner.
+func podSecurityContext(custom *corev1.PodSecurityContext) *corev1.PodSecurityContext {
+	c := &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](0), RunAsGroup: ptr.To[int64](0)}
+	if custom != nil {
+		c = custom.DeepCopy()
+	}
+	if c.SeccompProfile == nil {
+		c.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
+	}
+	return c
+}
+
+// containerSecurityContext is the user's, or one without any privilege but this: root may read and write files of
+// whatever owner. DAC_READ_SEARCH would do for reading, but the Pod Security Standard "baseline" doesn't allow it.
+func containerSecurityContext(custom *corev1.SecurityContext, pod *corev1.PodSecurityContext) *corev1.SecurityContext {
+	if custom != nil {
+		return custom
+	}
+	c := &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false),
+		ReadOnlyRootFilesystem:   ptr.To(true),
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	if pod.RunAsUser != nil && *pod.RunAsUser == 0 {
+		c.Capabilities.Add = []corev1.Capability{"DAC_OVERRIDE"}
+	}
+	return c
+}

@@ -1,0 +1,167 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/internal/report"
+)
+
+// endedRun is a run that ended: a Job that is complete or failed.
+type endedRun struct {
+	job *batchv1.Job
+	// succeeded is the Job's own verdict.
+	succeeded bool
+	// ended is when the Job ended.
+	ended metav1.Time
+	// reason and message are the Job's own, for a run that failed.
+	reason, message string
+	// report is what the runner left; nil when it left nothing, because it was killed or never began.
+	report *report.Report
+}
+
+// endedRuns are the runs among the Jobs that have ended, in the order in which they did.
+func endedRuns(jobs []batchv1.Job, pods map[types.UID][]corev1.Pod) []endedRun {
+	var runs []endedRun
+	for i := range jobs {
+		if run, ok := endedRunOf(&jobs[i], pods[jobs[i].UID]); ok {
+			runs = append(runs, run)
+		}
+	}
+	slices.SortFunc(runs, func(a, b endedRun) int {
+		return cmp.Or(a.ended.Compare(b.ended.Time), cmp.Compare(a.job.Name, b.job.Name))
+	})
+	return runs
+}
+
+func endedRunOf(job *batchv1.Job, pods []corev1.Pod) (endedRun, bool) {
+	for _, condition := range job.Status.Conditions {
+		if condition.Status != corev1.ConditionTrue {
+			continue
+		}
+		if stillRunning(pods) {
+			return endedRun{}, false
+		}
+		switch condition.Type {
+		case batchv1.JobComplete:
+			run := endedRun{job: job, succeeded: true, ended: condition.LastTransitionTime}
+			run.report, _ = lastWords(pods)
+			return run, true
+		case batchv1.JobFailed:
+			run := endedRun{
+				job: job, ended: condition.LastTransitionTime, reason: condition.Reason, message: condition.Message,
+			}
+			var end *corev1.ContainerStateTerminated
+			run.report, end = lastWords(pods)
+			if run.report == nil && end != nil {
+				run.reason = cmp.Or(end.Reason, run.reason)
+				run.message = fmt.Sprintf("the runner ended with exit code %d (%s) and left no report; the Job says: %s",
+					end.ExitCode, end.Reason, condition.Message)
+			}
+			return run, true
+		}
+	}
+	return endedRun{}, false
+}
+
+// stillRunning says whether a pod of a Job has not ended as far as is known. Of a Job that has, this means that news of
+// the pod are still to come, and with them the report.
+func stillRunning(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
+		return pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+	})
+}
+
+// lastWords are the report and the end of the runner's container that ended last among a Job's pods. The report is nil
+// when that container left none: what an earlier try said is not how the run ended.
+func lastWords(pods []corev1.Pod) (*report.Report, *corev1.ContainerStateTerminated) {
+	var last *corev1.ContainerStateTerminated
+	for i := range pods {
+		for j := range pods[i].Status.ContainerStatuses {
+			status := &pods[i].Status.ContainerStatuses[j]
+			end := status.State.Terminated
+			if status.Name == runnerContainer && end != nil && (last == nil || last.FinishedAt.Before(&end.FinishedAt)) {
+				last = end
+			}
+		}
+	}
+	if last == nil {
+		return nil, nil
+	}
+	if said, err := report.Decode(last.Message); err == nil {
+		return &said, last
+	}
+	return nil, last
+}
+
+// outcome weighs what the Job and the runner say: the worse of the two is true. A Job that ran into its deadline failed,
+// whatever its runner thought; a runner that calls its backup incomplete is right, whatever its exit code was.
+func (r *endedRun) outcome() backupv1alpha1.Outcome {
+	switch {
+	case r.report != nil && r.report.Outcome != report.Succeeded:
+		return backupv1alpha1.Outcome(r.report.Outcome)
+	case r.succeeded:
+		return backupv1alpha1.OutcomeSucceeded
+	default:
+		return backupv1alpha1.OutcomeFailed
+	}
+}
+
+// why is the reason and the message of the run's outcome.
+func (r *endedRun) why() (reason, message string) {
+	outcome := r.outcome()
+	switch {
+	case r.report != nil && string(r.report.Outcome) == string(outcome):
+		fallback := backupv1alpha1.ReasonFailed
+		if outcome == backupv1alpha1.OutcomeSucceeded {
+			fallback = backupv1alpha1.ReasonSucceeded
+		}
+		return cmp.Or(string(r.report.Reason), fallback), r.report.Message
+	case outcome == backupv1alpha1.OutcomeSucceeded:
+		return backupv1alpha1.ReasonSucceeded, "the Job completed; its pod was gone before its report could be read"
+	default:
+		return cmp.Or(r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
+			"%s; look at: kubectl -n %s describe job %s", r.message, r.job.Namespace, r.job.Name)
+	}
+}
+
+// asRun is the run as the status shows it.
+func (r *endedRun) asRun() *backupv1alpha1.Run {
+	reason, message := r.why()
+	run := &backupv1alpha1.Run{
+		Job: r.job.Name, JobUID: string(r.job.UID), Outcome: r.outcome(), Message: message,
+		StartTime: r.job.Status.StartTime, CompletionTime: &r.ended,
+	}
+	if run.Outcome != backupv1alpha1.OutcomeSucceeded {
+		run.Reason = reason
+	}
+	if run.StartTime != nil {
+		run.Duration = &metav1.Duration{Duration: run.CompletionTime.Sub(run.StartTime.Time)}
+	}
+	if r.report != nil {
+		addFigures(run, r.report)
+	}
+	return run
+}
+
+func addFigures(run *backupv1alpha1.Run, said *report.Report) {
+	if a := said.Archive; a != nil {
+		run.Archive, run.BytesRead, run.BytesWritten, run.Files = a.Name, &a.BytesRead, &a.BytesWritten, &a.Files
+	}
+	if w := said.Warnings; w != nil {
+		run.Warnings, run.WarningMessages = &w.Count, w.First
+	}
+	if s := said.Sync; s != nil {
+		run.BytesSent = &s.BytesSent
+	}
+}

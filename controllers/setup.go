@@ -1,0 +1,116 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+const (
+	// indexPolicy finds the Jobs and pods of a policy.
+	indexPolicy = "policy"
+	// indexClaim finds the policies that name a claim.
+	indexClaim = "claim"
+)
+
+// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, so that its memory follows the
+// policies and not the cluster's size.
+func CacheObjects() map[client.Object]cache.ByObject {
+	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
+	if err != nil {
+		panic(err) // The label's name is a constant.
+	}
+	own := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
+	return map[client.Object]cache.ByObject{&batchv1.Job{}: own, &corev1.Pod{}: own}
+}
+
+// SetupWithManager has the manager call Reconcile for each policy whose own spec, CronJob, Jobs, pods or claims change.
+func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	indexer := mgr.GetFieldIndexer()
+	for _, object := range []client.Object{&batchv1.Job{}, &corev1.Pod{}} {
+		if err := indexer.IndexField(ctx, object, indexPolicy, policyOf); err != nil {
+			return err
+		}
+	}
+	if err := indexer.IndexField(ctx, &backupv1alpha1.BackupPolicy{}, indexClaim, claimsOf); err != nil {
+		return err
+	}
+	toPolicy := handler.EnqueueRequestsFromMapFunc(requestForPolicy)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("backuppolicy").
+		For(&backupv1alpha1.BackupPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&batchv1.CronJob{}).
+		Watches(&batchv1.Job{}, toPolicy).
+		Watches(&corev1.Pod{}, toPolicy).
+		WatchesMetadata(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.requestsForClaim),
+			builder.WithPredicates(cameOrWent())).
+		Complete(r)
+}
+
+// policyOf is the index of Jobs and pods by the policy that they belong to.
+func policyOf(object client.Object) []string {
+	if name := object.GetLabels()[backupv1alpha1.LabelPolicy]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
+// claimsOf is the index of policies by the claims that they name.
+func claimsOf(object client.Object) []string {
+	policy, ok := object.(*backupv1alpha1.BackupPolicy)
+	if !ok {
+		return nil
+	}
+	return claimNames(&policy.Spec)
+}
+
+func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {
+	name := object.GetLabels()[backupv1alpha1.LabelPolicy]
+	if name == "" {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim client.Object) []ctrl.Request {
+	var policies backupv1alpha1.BackupPolicyList
+	err := r.List(ctx, &policies, client.InNamespace(claim.GetNamespace()),
+		client.MatchingFields{indexClaim: claim.GetName()})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not find the policies that name a claim", "claim", claim.GetName())
+		return nil
+	}
+	requests := make([]ctrl.Request, 0, len(policies.Items))
+	for i := range policies.Items {
+		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
+	}
+	return requests
+}
+
+// cameOrWent lets pass the creation and deletion of an object: all that a policy asks of a claim is that it is there.
+func cameOrWent() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
+}
+
+// ownedBy says whether the CronJob is this policy's own. A policy that was deleted and made anew under its old name is
+// another one.
+func ownedBy(cronJob *batchv1.CronJob, policy *backupv1alpha1.BackupPolicy) bool {
+	return metav1.IsControlledBy(cronJob, policy)
+}

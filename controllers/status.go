@@ -1,0 +1,243 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+// readiness is how far the settings are in force.
+type readiness struct {
+	// status is that of the condition Ready.
+	status metav1.ConditionStatus
+	// beside is the type of the condition that is True beside a Ready that is not: Stalled or Reconciling.
+	beside string
+	reason string
+	// message is for people.
+	message string
+	// schedule is the effective schedule; nil when spec.schedule has none.
+	schedule *Schedule
+	// scheduled says that the schedule starts runs.
+	scheduled bool
+}
+
+// inForce is the readiness of a policy whose CronJob is as it should be.
+func inForce(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) readiness {
+	r := readiness{status: metav1.ConditionTrue, schedule: schedule}
+	switch spec := &policy.Spec; {
+	case disabled(spec):
+		r.reason, r.message = backupv1alpha1.ReasonDisabled, "both backups are disabled, so none is made: set enabled in "+
+			"applicationBackup or sessionsBackup to true to have some"
+	case suspended(spec):
+		r.reason, r.message = backupv1alpha1.ReasonSuspended, "suspend holds new backups back: set it to false to go on"
+	default:
+		r.reason, r.scheduled = backupv1alpha1.ReasonScheduled, true
+		r.message = fmt.Sprintf("backups run at %q", schedule.Line)
+		if zone := policy.Spec.TimeZone; zone != "" {
+			r.message += " in the time zone " + zone
+		}
+	}
+	return r
+}
+
+// stalled is the readiness of a policy that waits for somebody to mend it.
+func stalled(schedule *Schedule, current *batchv1.CronJob, f *fault) readiness {
+	message := f.message
+	if current != nil && f.reason != backupv1alpha1.ReasonCronJobNotOwned {
+		message += "; until then the settings of before stay in force"
+	}
+	return readiness{
+		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled,
+		reason: f.reason, message: message, schedule: schedule,
+	}
+}
+
+// progressing is the readiness of a policy that the operator has not brought into force yet.
+func progressing(schedule *Schedule, err error) readiness {
+	return readiness{
+		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionReconciling,
+		reason: backupv1alpha1.ReasonProgressing, message: "the CronJob could not be applied, trying again: " + err.Error(),
+		schedule: schedule,
+	}
+}
+
+// waitingForClaims is the readiness of a policy whose CronJob stands but whose runs can't start. It is not stalled: a
+// claim that is applied together with the policy may come a moment later.
+func waitingForClaims(r readiness, missing []string) readiness {
+	r.status, r.beside = metav1.ConditionFalse, backupv1alpha1.ConditionReconciling
+	r.reason = backupv1alpha1.ReasonClaimNotFound
+	r.message = fmt.Sprintf("there is no PersistentVolumeClaim %s in the policy's namespace, so runs can't start: make it, "+
+		"or correct the name", strings.Join(missing, ", "))
+	return r
+}
+
+// nextStatus is the policy's status as it should be. It goes on from the present one where that knows what the cluster
+// may have forgotten.
+func nextStatus(
+	policy *backupv1alpha1.BackupPolicy, ready readiness, seen observation, now time.Time,
+) *backupv1alpha1.BackupPolicyStatus {
+	status := policy.Status.DeepCopy()
+	status.ObservedGeneration = policy.Generation
+	if ready.status == metav1.ConditionTrue && len(seen.missingClaims) > 0 && !disabled(&policy.Spec) {
+		ready = waitingForClaims(ready, seen.missingClaims)
+	}
+	c := conditions{status: status, generation: policy.Generation, now: metav1.NewTime(now)}
+	setReadiness(c, ready)
+	setSchedule(status, ready, seen.cronJob, now)
+
+	runs := endedRuns(seen.jobs, seen.pods)
+	countRuns(status, runs)
+	for i := range runs {
+		takeRun(c, &runs[i])
+	}
+	setRunConditions(c, synchronizes(&policy.Spec))
+	return status
+}
+
+func setReadiness(c conditions, ready readiness) {
+	c.set(backupv1alpha1.ConditionReady, ready.status, ready.reason, ready.message)
+	for _, beside := range []string{backupv1alpha1.ConditionStalled, backupv1alpha1.ConditionReconciling} {
+		if ready.beside == beside {
+			c.set(beside, metav1.ConditionTrue, ready.reason, ready.message)
+		} else {
+			meta.RemoveStatusCondition(&c.status.Conditions, beside)
+		}
+	}
+}
+
+func setSchedule(
+	status *backupv1alpha1.BackupPolicyStatus, ready readiness, cronJob *batchv1.CronJob, now time.Time,
+) {
+	status.Schedule, status.NextScheduleTime = "", nil
+	if ready.schedule != nil {
+		status.Schedule = ready.schedule.Line
+	}
+	if ready.schedule != nil && ready.scheduled {
+		status.NextScheduleTime = ptr.To(metav1.NewTime(ready.schedule.Next(now)))
+	}
+	if cronJob != nil && cronJob.Status.LastScheduleTime != nil {
+		status.LastScheduleTime = cronJob.Status.LastScheduleTime
+	}
+}
+
+// countRuns goes on counting failures in a row with the runs that ended after the last one counted.
+func countRuns(status *backupv1alpha1.BackupPolicyStatus, runs []endedRun) {
+	failures := ptr.Deref(status.ConsecutiveFailures, 0)
+	for _, run := range runsAfter(runs, status.LastRun) {
+		if run.outcome() == backupv1alpha1.OutcomeSucceeded {
+			failures = 0
+		} else {
+			failures++
+		}
+	}
+	status.ConsecutiveFailures = &failures
+}
+
+// runsAfter are the runs that ended after the one that the status knows as the last. Times of Jobs are whole seconds, so
+// the order among runs of one second is that of their names, as endedRuns sorts them.
+func runsAfter(runs []endedRun, last *backupv1alpha1.Run) []endedRun {
+	if last == nil || last.CompletionTime == nil {
+		return runs
+	}
+	first := slices.IndexFunc(runs, func(r endedRun) bool {
+		order := r.ended.Compare(last.CompletionTime.Time)
+		return order > 0 || order == 0 && r.job.Name > last.Job
+	})
+	if first < 0 {
+		return nil
+	}
+	return runs[first:]
+}
+
+// takeRun takes over what one run tells. Called for all runs that the cluster remembers, oldest first, each time: a
+// pod's report may be seen later than its Job's end.
+func takeRun(c conditions, run *endedRun) {
+	status := c.status
+	if len(runsAfter([]endedRun{*run}, status.LastRun)) > 0 || sameRun(status.LastRun, run) {
+		if known := status.LastRun; run.report != nil || known == nil || !sameRun(known, run) || known.Archive == "" {
+			status.LastRun = run.asRun()
+		}
+		takeSync(c, run)
+		takeBackups(status, run)
+	}
+	if run.outcome() == backupv1alpha1.OutcomeSucceeded &&
+		(status.LastSuccessTime == nil || status.LastSuccessTime.Before(&run.ended)) {
+		status.LastSuccessTime = &run.ended
+	}
+}
+
+func sameRun(known *backupv1alpha1.Run, run *endedRun) bool {
+	return known != nil && known.JobUID == string(run.job.UID)
+}
+
+func takeBackups(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) {
+	if run.report == nil || run.report.Backups == nil {
+		return
+	}
+	held := run.report.Backups
+	backups := &backupv1alpha1.RetainedBackups{Count: ptr.To(int32(held.Count)), Bytes: &held.Bytes}
+	if space := run.report.Storage; space != nil {
+		backups.FreeBytes = &space.Free
+	}
+	for _, b := range held.Newest {
+		backups.Newest = append(backups.Newest,
+			backupv1alpha1.RetainedBackup{Name: b.Name, Bytes: &b.Bytes, Incomplete: b.Incomplete})
+	}
+	status.Backups = backups
+}
+
+// takeSync takes over how the synchronization went. A run that failed before it says nothing of the mirror.
+func takeSync(c conditions, run *endedRun) {
+	if run.report == nil || run.report.Sync == nil {
+		return
+	}
+	if sync := run.report.Sync; sync.OK {
+		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded,
+			fmt.Sprintf("rsyncDirectory holds %d backups", sync.Backups))
+	} else {
+		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, reasonOf(run), sync.Message)
+	}
+}
+
+func reasonOf(run *endedRun) string {
+	reason, _ := run.why()
+	return reason
+}
+
+// setRunConditions sets the conditions that speak of runs, from the run that ended last.
+func setRunConditions(c conditions, synchronizes bool) {
+	const none = "no run has ended yet"
+	switch last := c.status.LastRun; {
+	case last == nil:
+		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
+	case last.Outcome == backupv1alpha1.OutcomeSucceeded:
+		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded, last.Message)
+	default:
+		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionFalse, last.Reason, last.Message)
+	}
+	switch known := meta.FindStatusCondition(c.status.Conditions, backupv1alpha1.ConditionSynchronized); {
+	case !synchronizes:
+		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionSynchronized)
+	case known == nil:
+		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
+	default:
+		// How the mirror stands does not change with the settings, but the generation that it is said of does.
+		known.ObservedGeneration = c.generation
+	}
+}
+
+func sameStatus(a, b *backupv1alpha1.BackupPolicyStatus) bool {
+	return equality.Semantic.DeepEqual(a, b)
+}
