@@ -118,8 +118,3 @@ func walkAll(p *pipeline, trees []*tree, self fileID) error {
 	p.submit(f)
 	return nil
 }
-
-// Measure walks the sources and estimates the size of their archive.
-func Measure(ctx context.Context, sources []Source) (Measurement, error) {
-	return Measurement{}, ErrInvalidSource
-}

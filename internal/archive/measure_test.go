@@ -1,0 +1,72 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"appliance.io/backup-operator/internal/treetest"
+)
+
+func TestMeasureEstimatesTheArchive(t *testing.T) {
+	lines := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "2026-11-22T05:00:%02d session %d opened by user%d from 10.0.%d.%d\n", i%60, i*7919, i%83, i%7, i%251)
+		}
+		return b.String()
+	}
+	many := treetest.Entries{}
+	for i := range 3000 {
+		many[fmt.Sprint("file", i)] = treetest.File{Content: lines(i % 40)}
+	}
+	tests := map[string]treetest.Entries{
+		"empty":        {},
+		"tiny":         {"a": treetest.File{Content: "a"}},
+		"small files":  many,
+		"a log":        {"log": treetest.File{Content: lines(600_000)}},
+		"a recording":  {"rec": treetest.File{Content: random(40<<20, 1)}},
+		"a hole":       {"hole": treetest.Sparse{Size: 1 << 40}},
+		"sparse":       {"sparse": treetest.Sparse{Size: 1 << 40, Data: map[int64]string{1 << 39: random(1<<20, 3)}}},
+		"mixed":        {"log": treetest.File{Content: lines(200_000)}, "rec": treetest.File{Content: random(20<<20, 2)}, "z": treetest.Dir{Entries: many}},
+		"linked":       {"a": treetest.File{Content: random(10<<20, 4)}, "b": treetest.HardLink{To: "a"}},
+		"many lengths": {"log": treetest.File{Content: lines(300_000)}, "m": treetest.Dir{Entries: many}},
+	}
+	for name, entries := range tests {
+		t.Run(name, func(t *testing.T) {
+			source := Source{Name: "data", Path: built(t, treetest.Dir{Entries: entries})}
+			m, err := Measure(t.Context(), []Source{source})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := write(t, Options{}, source)
+			if s := w.result.Summary; m.Files != s.Files || m.Entries != s.Entries || m.Bytes != s.BytesRead {
+				t.Errorf("measured %+v, archived %+v", m, s)
+			}
+			// A margin is wanted, but not a space that nobody has.
+			low, high := w.result.Size, w.result.Size*5/4+64<<10
+			if m.EstimatedBytes < low || m.EstimatedBytes > high {
+				t.Errorf("estimated %d bytes for an archive of %d", m.EstimatedBytes, w.result.Size)
+			}
+		})
+	}
+}
+
+func TestMeasureIsDeterministic(t *testing.T) {
+	source := Source{Name: "data", Path: built(t, corpus())}
+	a, errA := Measure(t.Context(), []Source{source})
+	b, errB := Measure(t.Context(), []Source{source})
+	if a != b || errA != nil || errB != nil {
+		t.Errorf("measured %+v (%v), then %+v (%v)", a, errA, b, errB)
+	}
+}
+
+func TestMeasureRefusesWhatWriteRefuses(t *testing.T) {
+	if _, err := Measure(t.Context(), nil); !errors.Is(err, ErrInvalidSource) {
+		t.Errorf("got error %v, want %v", err, ErrInvalidSource)
+	}
+}
