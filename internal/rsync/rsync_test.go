@@ -1,0 +1,241 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rsync
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestArguments(t *testing.T) {
+	common := []string{
+		"--files-from=-", "--from0", "--times", "--whole-file", "--no-owner", "--no-group", "--no-perms", "--omit-dir-times",
+		"--stats", "--info=progress2", "--no-human-readable", "--outbuf=Line",
+	}
+	for _, test := range []struct {
+		name    string
+		options Options
+		want    []string
+	}{
+		{"plain", Options{Source: "/a", Destination: "/b/c"}, []string{"--", "/a/", "/b/c/"}},
+		{"all", Options{Source: "/a/", Destination: "/b", Temporary: "/b/.t", Flush: true, Timeout: 90 * time.Second},
+			[]string{"--temp-dir=/b/.t", "--fsync", "--timeout=90", "--", "/a/", "/b/"}},
+		{"dashes and colons are no options and no hosts", Options{Source: "/-a:b", Destination: "/c::d"}, []string{"--", "/-a:b/", "/c::d/"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.options.Arguments()
+			if diff := cmp.Diff(append(common[:len(common):len(common)], test.want...), got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			for _, arg := range got {
+				if strings.HasPrefix(arg, "--del") || strings.HasPrefix(arg, "--remove") {
+					t.Errorf("%s", arg)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatRsyncWouldMisunderstandIsRefused(t *testing.T) {
+	for _, o := range []Options{
+		{Source: "host:a", Destination: "/b"},
+		{Source: "/a", Destination: "b"},
+		{Source: "/a", Destination: "/b", Files: []string{"../x"}},
+		{Source: "/a", Destination: "/b", Files: []string{"x\x00y"}},
+		{Source: "/a", Destination: "/b", Files: []string{".."}},
+		{Source: "/a", Destination: "/b", Files: []string{""}},
+	} {
+		if _, err := (Command{Path: "/bin/false"}).Run(t.Context(), o, Hooks{}); err == nil || !strings.HasPrefix(err.Error(), "rsync: ") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	const output = "\r          32768   0%    0.00kB/s    0:00:00  \r       30,000,000 100%   73.85MB/s    0:00:00 (xfr#1, to-chk=0/1)\n\n" +
+		"Number of files: 2 (reg: 2)\nNumber of regular files transferred: 1,002\n" +
+		"Total file size: 60000000 bytes\nTotal transferred file size: 30,000,000 bytes\nTotal bytes sent: 30007396\n"
+	var r Result
+	var steps []Progress
+	lines := bufio.NewScanner(strings.NewReader(output))
+	lines.Split(splitLines)
+	for lines.Scan() {
+		if p, ok := r.parse(lines.Text()); ok {
+			steps = append(steps, p)
+		}
+	}
+	if diff := cmp.Diff(Result{BytesSent: 30000000, FilesTransferred: 1002}, r); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]Progress{{32768, 0}, {30000000, 100}}, steps); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestCanFlush(t *testing.T) {
+	for version, want := range map[string]bool{
+		"rsync  version 3.5.0  protocol version 32\n": true, "rsync  version v3.2.4  protocol": true, "rsync  version 4.0.0 ": true,
+		"rsync  version 3.2.3  protocol version 31\n": false, "rsync  version 3.1.99 ": false, "rsync  version 2.6.9  ": false,
+		"openrsync: protocol version 29\n": false, "": false,
+	} {
+		if got := canFlush(version); got != want {
+			t.Errorf("%q: %t", version, got)
+		}
+	}
+}
+
+func TestTailKeepsTheLastLines(t *testing.T) {
+	var out tail
+	for range 10000 {
+		_, _ = out.Write([]byte("noise\n"))
+	}
+	_, _ = out.Write([]byte("a\nb\n\xff\nrsync error: the end\n"))
+	if got := out.String(); got != "a; b; ?; rsync error: the end" {
+		t.Errorf("%q", got)
+	}
+	if len(out.text) > 2*tailBytes {
+		t.Errorf("it holds %d bytes", len(out.text))
+	}
+}
+
+func TestErrorsAreSentences(t *testing.T) {
+	for code := -1; code < 256; code++ {
+		if text := (&Error{Code: code, Output: "said rsync"}).Error(); !strings.Contains(text, "said rsync") || len(text) < 30 {
+			t.Errorf("%d: %s", code, text)
+		}
+	}
+	if !(&Error{Code: 11, Output: "write failed on \"/m/x\": No space left on device (28)"}).NoSpace() {
+		t.Error("a full disk isn't recognized")
+	}
+}
+
+// real is the rsync that is installed.
+func real(t *testing.T) Command {
+	t.Helper()
+	command, err := Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command
+}
+
+func put(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOnlyWhatIsNamedIsBroughtAndNothingIsRemoved(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	receiving := filepath.Join(to, ".receiving")
+	if err := os.Mkdir(receiving, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	odd := "-a b\n*.x:y"
+	put(t, filepath.Join(from, odd), "12345")
+	put(t, filepath.Join(from, "there"), "1")
+	put(t, filepath.Join(from, "not named"), "1")
+	put(t, filepath.Join(to, "only there"), "1")
+	if err := os.Symlink("not named", filepath.Join(from, "link")); err != nil {
+		t.Fatal(err)
+	}
+	options := Options{Source: from, Destination: to, Files: []string{odd, "there", "link"}, Temporary: receiving, Flush: true}
+	result, err := real(t).Run(t.Context(), options, Hooks{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Result{BytesSent: 6, FilesTransferred: 2}, result); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	entries, err := os.ReadDir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if diff := cmp.Diff([]string{odd, ".receiving", "only there", "there"}, names); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if again, err := real(t).Run(t.Context(), options, Hooks{}); err != nil || again != (Result{}) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
+
+func TestAFileThatIsNotThereFailsTheTransfer(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	put(t, filepath.Join(from, "there"), "1")
+	_, err := real(t).Run(t.Context(), Options{Source: from, Destination: to, Files: []string{"there", "missing"}}, Hooks{})
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Code != 23 || !strings.Contains(failed.Output, "missing") {
+		t.Fatalf("Run = %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(to, "there")); err != nil {
+		t.Errorf("the other file wasn't brought: %v", err)
+	}
+}
+
+func TestFindWithoutRsync(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := Find(t.Context()); !errors.Is(err, ErrNotInstalled) {
+		t.Errorf("Find = %v", err)
+	}
+}
+
+// script is a stand-in for rsync that does what a real one can't be made to do at will.
+func script(t *testing.T, body string) Command {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rsync")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return Command{Path: path}
+}
+
+func TestAStoppedTransferStopsItsWholeGroup(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	// A child of the script holds standard output open: Run only returns when that one has ended too.
+	command := script(t, "sleep 1000 &\necho '  1 1% '\nwait\n")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	_, err := command.Run(ctx, Options{Source: filepath.Dir(pipe), Destination: "/"}, Hooks{
+		Progress: func(Progress) { cancel(cause) }, // So the child is running.
+	})
+	if !errors.Is(err, cause) {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestTheEnvironmentDoesNotChangeWhatRsyncDoes(t *testing.T) {
+	t.Setenv("RSYNC_RSH", "false")
+	t.Setenv("LC_ALL", "de_DE.UTF-8")
+	_, err := script(t, "echo \"$RSYNC_RSH/$LC_ALL\" >&2; exit 3\n").Run(t.Context(), Options{Source: "/", Destination: "/"}, Hooks{})
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Output != "/C" || failed.Code != 3 {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestAnInheritedFileStaysOpenInTheTransfer(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	_, err = script(t, "readlink /proc/self/fd/3 >&2; exit 3\n").Run(t.Context(), Options{Source: "/", Destination: "/"}, Hooks{Inherit: file})
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Output != file.Name() {
+		t.Errorf("Run = %v", err)
+	}
+}
