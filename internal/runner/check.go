@@ -41,9 +41,10 @@ func (r *run) checkSettings(ctx context.Context) error {
 		return settingsFault(report.ReasonInvalidSettings, err)
 	}
 	for _, w := range written {
-		// Whose the mirror is must be known before an archive is made that could never be sent there.
-		if err := catalog.CheckOwner(w.path, c.Prefix, c.Policy); err != nil {
-			return ownerFault(w.flag, err)
+		// Whose the mirror is must be known before an archive is made that could never be sent there. If it can't be
+		// read now, the steps that need the directory will say so: a mirror that is away must not prevent the archive.
+		if err := catalog.CheckOwner(w.path, c.Prefix, c.Policy); err != nil && !isFileError(err) {
+			return ownerFault(w.flag, w.path, err)
 		}
 	}
 	if c.RsyncDirectory == "" {
@@ -104,7 +105,7 @@ func (r *run) check(ctx context.Context) error {
 // left, and lists its backups.
 func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
 	if err := catalog.ClaimOwner(dir, r.config.Prefix, r.config.Policy); err != nil {
-		return nil, ownerFault(flag, err)
+		return nil, ownerFault(flag, dir, err)
 	}
 	removed, err := catalog.RemoveStale(dir, r.config.Prefix)
 	for _, file := range removed {
@@ -119,26 +120,17 @@ func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
 	return catalog.List(dir, r.config.Prefix)
 }
 
-// ownerFault says whose a directory is, or that its owner can't be read.
-func ownerFault(flag string, err error) error {
-	var owned *catalog.OwnedError
-	if !errors.As(err, &owned) && isFileError(err) {
-		return directoryFault(flag, filepath.Dir(pathOf(err)), err)
+// ownerFault says whose a directory is, or that its owner can't be read or written.
+func ownerFault(flag, dir string, err error) error {
+	if isFileError(err) {
+		return directoryFault(flag, dir, err)
 	}
 	return settingsFault(report.ReasonDirectoryOwned, fmt.Errorf("%s: %w", flag, err))
 }
 
 // isFileError reports whether an error came from the file system and not from what was found there.
-func isFileError(err error) bool { return pathOf(err) != "" }
-
-func pathOf(err error) string {
+func isFileError(err error) bool {
 	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Path
-	}
 	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.New
-	}
-	return ""
+	return errors.As(err, &path) || errors.As(err, &link)
 }

@@ -4,7 +4,7 @@
 package runner
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,11 +20,8 @@ type place struct{ flag, path string }
 func checkOverlap(written, read []place) error {
 	for i, w := range written {
 		for _, other := range append(read[:len(read):len(read)], written[i+1:]...) {
-			overlaps, err := overlap(w.path, other.path)
-			if err != nil {
-				return err
-			}
-			if overlaps {
+			a, b := resolve(w.path), resolve(other.path)
+			if contains(a, b) || contains(b, a) {
 				return fmt.Errorf("%s %s and %s %s are one directory, or one is inside the other: give directories apart from each other",
 					w.flag, w.path, other.flag, other.path)
 			}
@@ -33,26 +30,15 @@ func checkOverlap(written, read []place) error {
 	return nil
 }
 
-func overlap(a, b string) (bool, error) {
-	a, err := resolve(a)
-	if err != nil {
-		return false, err
-	}
-	if b, err = resolve(b); err != nil {
-		return false, err
-	}
-	return contains(a, b) || contains(b, a), nil
-}
-
-// resolve follows the symbolic links of a path as far as it exists; what is yet to be made is appended.
-func resolve(path string) (string, error) {
+// resolve follows the symbolic links of a path as far as it can be reached; what is yet to be made, or can't be
+// reached, as on a remote file system that is away, is appended as it is. Whoever goes there will see what is wrong.
+func resolve(path string) string {
 	path = filepath.Clean(path)
 	resolved, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, os.ErrNotExist) && path != "/" {
-		parent, err := resolve(filepath.Dir(path))
-		return filepath.Join(parent, filepath.Base(path)), err
+	if err == nil || path == "/" {
+		return cmp.Or(resolved, path)
 	}
-	return resolved, err
+	return filepath.Join(resolve(filepath.Dir(path)), filepath.Base(path))
 }
 
 // contains reports whether the resolved path inner is outer or below it. Directories are compared by device and inode

@@ -41,8 +41,8 @@ func (r *run) sync(ctx context.Context) error {
 		return nil
 	}
 	f := asFault(ctx, err, report.ReasonSyncFailed)
-	if f.reason != report.ReasonInterrupted && !f.permanent {
-		// Whatever is wrong with the mirror: the archive is good, and the condition that tells of it is that of the sync.
+	if f.reason != report.ReasonInterrupted && f.reason != report.ReasonDirectoryOwned {
+		// Whatever is wrong with the mirror: the archive is good, and a retry goes on from it.
 		f = &fault{reason: report.ReasonSyncFailed, err: f.err}
 	}
 	r.report.Sync.Message = f.err.Error()
