@@ -1,0 +1,150 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package charts
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestValues(t *testing.T) {
+	const digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	pod := []any{"spec", "template", "spec"}
+	image := append(slices.Clone(pod), "containers", 0, "image")
+	runner := append(slices.Clone(pod), "containers", 0, "env", 0, "value")
+	for _, test := range []struct {
+		set    string
+		object string
+		path   []any
+		want   any
+	}{
+		{"replicas=3", deployment, []any{"spec", "replicas"}, 3.0},
+		{"image.repository=example.com/b,image.tag=v2", deployment, image, "example.com/b:v2"},
+		{"image.repository=example.com/b,image.tag=v2", deployment, runner, "example.com/b:v2"},
+		{"image.tag=v2,image.digest=" + digest, deployment, image, "localhost/appliance-backup-operator@" + digest},
+		{"runner.image=example.com/near:v2", deployment, runner, "example.com/near:v2"},
+		{"runner.image=example.com/near:v2,image.tag=v1", deployment, image, "localhost/appliance-backup-operator:v1"},
+		{"image.pullPolicy=Never", deployment, append(slices.Clone(pod), "containers", 0, "imagePullPolicy"), "Never"},
+		{"imagePullSecrets[0].name=pull", deployment, append(slices.Clone(pod), "imagePullSecrets", 0, "name"), "pull"},
+		{"resources.limits.memory=1Gi", deployment,
+			append(slices.Clone(pod), "containers", 0, "resources", "limits", "memory"), "1Gi"},
+		{"nodeSelector.disk=ssd", deployment, append(slices.Clone(pod), "nodeSelector", "disk"), "ssd"},
+		{"tolerations[0].operator=Exists", deployment, append(slices.Clone(pod), "tolerations", 0, "operator"), "Exists"},
+		{"affinity.podAffinity.x=y", deployment, append(slices.Clone(pod), "affinity", "podAffinity", "x"), "y"},
+		{"topologySpreadConstraints[0].topologyKey=zone", deployment,
+			append(slices.Clone(pod), "topologySpreadConstraints", 0, "topologyKey"), "zone"},
+		{"priorityClassName=high", deployment, append(slices.Clone(pod), "priorityClassName"), "high"},
+		{"podAnnotations.team=storage", deployment, []any{"spec", "template", "metadata", "annotations", "team"}, "storage"},
+		{"podLabels.tier=infra", deployment, []any{"spec", "template", "metadata", "labels", "tier"}, "infra"},
+		{"serviceAccount.annotations.owner=me", "ServiceAccount backup-operator-system/backup-operator",
+			[]any{"metadata", "annotations", "owner"}, "me"},
+		{"serviceAccount.create=false,serviceAccount.name=mine", "ClusterRoleBinding backup-operator",
+			[]any{"subjects", 0, "name"}, "mine"},
+		{"serviceAccount.create=false", deployment, append(slices.Clone(pod), "serviceAccountName"), "default"},
+		{"podDisruptionBudget.enabled=true", "PodDisruptionBudget backup-operator-system/backup-operator",
+			[]any{"spec", "minAvailable"}, 1.0},
+		{"metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.interval=45s",
+			"ServiceMonitor backup-operator-system/backup-operator", []any{"spec", "endpoints", 0, "interval"}, "45s"},
+		{"metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.labels.release=p",
+			"ServiceMonitor backup-operator-system/backup-operator", []any{"metadata", "labels", "release"}, "p"},
+		{"fullnameOverride=store", "Deployment backup-operator-system/store", []any{"metadata", "name"}, "store"},
+		{"nameOverride=store", "Deployment backup-operator-system/backup-operator-store", []any{"kind"}, "Deployment"},
+	} {
+		t.Run(test.set, func(t *testing.T) {
+			got := at[any](t, chart(t, "--set", test.set).get(t, test.object), test.path...)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%v of %s (-want +got):\n%s", test.path, test.object, diff)
+			}
+		})
+	}
+}
+
+func TestValuesThatChangeTheArguments(t *testing.T) {
+	usual := []string{"operator", "--leader-elect", "--metrics-bind-address=:8443", "--health-probe-bind-address=:8081"}
+	for _, test := range []struct {
+		set  string
+		want []string
+	}{
+		{"replicas=1", usual},
+		{"leaderElection.enabled=false", slices.Delete(slices.Clone(usual), 1, 2)},
+		{"metrics.enabled=false", slices.Replace(slices.Clone(usual), 2, 3, "--metrics-bind-address=0")},
+		{"allowHostPath=true", append(slices.Clone(usual), "--allow-host-path")},
+		{"logging.level=debug", append(slices.Clone(usual), "--log-level=debug")},
+	} {
+		t.Run(test.set, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, arguments(t, chart(t, "--set", test.set))); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValuesThatLeaveObjectsOut(t *testing.T) {
+	all := chart(t)
+	for _, test := range []struct {
+		set  string
+		gone []string
+	}{
+		{"crds.install=false", []string{crd}},
+		{"serviceAccount.create=false", []string{"ServiceAccount backup-operator-system/backup-operator"}},
+		{"leaderElection.enabled=false", []string{
+			"Role backup-operator-system/backup-operator-leader-election",
+			"RoleBinding backup-operator-system/backup-operator-leader-election"}},
+		{"metrics.enabled=false,metrics.serviceMonitor.enabled=true", []string{
+			"ClusterRole backup-operator-metrics-auth", "ClusterRole backup-operator-metrics-reader",
+			"ClusterRoleBinding backup-operator-metrics-auth", "Service backup-operator-system/backup-operator-metrics"}},
+	} {
+		t.Run(test.set, func(t *testing.T) {
+			var gone []string
+			without := chart(t, "--set", test.set)
+			for _, name := range all.names() {
+				if _, ok := without[name]; !ok {
+					gone = append(gone, name)
+				}
+			}
+			if diff := cmp.Diff(test.gone, gone); diff != "" {
+				t.Errorf("left out (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPolicyRolesAreAggregatedUnlessToldNot(t *testing.T) {
+	for who, into := range map[string]string{"admin": "admin", "editor": "edit", "viewer": "view"} {
+		key, label := "ClusterRole backup-operator-backuppolicy-"+who, "rbac.authorization.k8s.io/aggregate-to-"+into
+		if got := at[map[string]any](t, chart(t).get(t, key), "metadata", "labels")[label]; got != "true" {
+			t.Errorf("%s: %s is %v, want true", key, label, got)
+		}
+		apart := chart(t, "--set", "rbac.aggregate=false").get(t, key)
+		if got, ok := at[map[string]any](t, apart, "metadata", "labels")[label]; ok {
+			t.Errorf("rbac.aggregate=false: %s: %s is %v, want none", key, label, got)
+		}
+	}
+}
+
+func TestSchemaRefuses(t *testing.T) {
+	for set, want := range map[string]string{
+		"replica=2":                      "replica",
+		"image.tag=has space":            "/image/tag",
+		"image.digest=sha256:short":      "/image/digest",
+		"image.repository=":              "/image/repository",
+		"logging.level=loud":             "/logging/level",
+		"watchNamespaces={Not_A_Name}":   "/watchNamespaces/0",
+		"metrics.serviceMonitor.on=true": "/metrics/serviceMonitor",
+		"allowHostPath=perhaps":          "/allowHostPath",
+	} {
+		t.Run(set, func(t *testing.T) {
+			_, err := helmTemplate(t, "--set", set)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("the message does not name %s:\n%v", want, err)
+			}
+		})
+	}
+}
