@@ -49,8 +49,9 @@ but is incomplete, because files couldn't be read or a source that held files is
 
   # Restore all of one
   tar --zstd -xf /backup/daily/appliance-20261122T050000Z.tar.zst -C /restored`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return backup(cmd, flags) },
+		DisableFlagsInUseLine: true,
+		Args:                  noArguments,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return backup(cmd, flags) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -172,4 +173,3 @@ func newLogger(format string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-format %q: give text or json", format)
 	}
 }
-

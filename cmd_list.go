@@ -26,7 +26,8 @@ can't be read; or Foreign, when the file only has the name of a backup or was wr
 two, runs never remove any. Contents aren't checked; "sha256sum -c" does that.`,
 		Example: `  backup-operator list --directory /backup/daily
   backup-operator list --directory /backup/daily --prefix appliance -o json`,
-		Args: noArguments,
+		DisableFlagsInUseLine: true,
+		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			printer, ok := printers[output]
 			if !ok {

@@ -27,10 +27,11 @@ func programVersion() string {
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  backup-operator version",
-		Args:    noArguments,
+		Use:                   "version",
+		Short:                 "Print the version",
+		Example:               "  backup-operator version",
+		DisableFlagsInUseLine: true,
+		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "backup-operator %s %s %s/%s\n",
 				programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -60,7 +60,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "backup-operator",
+		Use:   "backup-operator COMMAND",
 		Short: "Backups of an appliance's volumes: plain archives, kept up to a number, mirrored with rsync",
 		Example: `  # One backup of two directories, the newest 7 are kept
   backup-operator backup --policy orbit/appliance --source data=/src/data --source sessions=/src/sessions \
@@ -68,18 +68,36 @@ func newRootCommand() *cobra.Command {
 
   # What is there
   backup-operator list --directory /backup/daily`,
-		Args:          unknownCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		DisableFlagsInUseLine: true,
+		Args:                  unknownCommand,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:          true,
+		SilenceErrors:         true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})
 	root.AddCommand(newOperatorCommand(), newBackupCommand(), newListCommand(), newVersionCommand())
 	return root
 }
+
+// usageTemplate is cobra's with the examples first, because they are what most people look for.
+const usageTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}Usage:
+  {{.UseLine}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
+
+"{{.CommandPath}} COMMAND --help" tells more of a command.{{end}}
+`
 
 // unknownCommand refuses arguments of the root command, which are commands that don't exist.
 func unknownCommand(cmd *cobra.Command, args []string) error {

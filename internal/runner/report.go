@@ -46,7 +46,7 @@ func (r *run) verdict() (report.Outcome, report.Reason, string, int) {
 func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 	summary := r.made.Summary
 	if r.made.State == catalog.Complete {
-		message := fmt.Sprintf("%s holds %d files, %s", r.made.File, summary.Files, humanBytes(r.made.Bytes))
+		message := fmt.Sprintf("%s holds %s in %s", r.made.File, countFiles(summary.Files), humanBytes(r.made.Bytes))
 		return report.Succeeded, "", message, ExitDone
 	}
 	var why []string
@@ -58,7 +58,7 @@ func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 			strings.Join(r.made.Emptied, ", ")))
 	}
 	if missing := summary.Warnings.Unreadable + summary.Warnings.Shrank; missing > 0 {
-		why = append(why, fmt.Sprintf("%d files could not be read in full: see the warnings", missing))
+		why = append(why, fmt.Sprintf("%s could not be read in full: see the warnings", countFiles(missing)))
 	}
 	message := fmt.Sprintf("%s is incomplete: %s", r.made.File, strings.Join(why, "; "))
 	return report.Incomplete, reason, message, ExitIncomplete
@@ -96,6 +96,13 @@ func (r *run) sumUp(backups []catalog.Backup) *report.Backups {
 		sum.Newest = append(sum.Newest, report.Backup{Name: b.File, Bytes: b.Bytes, Incomplete: b.State == catalog.Incomplete})
 	}
 	return sum
+}
+
+func countFiles(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }
 
 func adjective(s catalog.State) string { return strings.ToLower(string(s)) }
