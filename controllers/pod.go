@@ -66,12 +66,12 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 		"backup",
 		"--policy=" + policy.Namespace + "/" + policy.Name,
 		"--run=$(" + runVariable + ")",
-		"--directory=" + backupDirectory(spec),
+		"--directory=" + literal(backupDirectory(spec)),
 		"--prefix=" + filenamePrefix(policy),
 		"--keep=" + strconv.Itoa(int(spec.TotalBackups)),
 	}
 	if synchronizes(spec) {
-		args = append(args, "--rsync-directory="+rsyncDirectory(spec))
+		args = append(args, "--rsync-directory="+literal(rsyncDirectory(spec)))
 	}
 	for _, volume := range enabledVolumes(spec) {
 		args = append(args, fmt.Sprintf("--source=%s=%s", volume.Name, path.Join(sourcesPath, volume.Name)))

@@ -1,0 +1,100 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestBuildCronJob holds each policy in testdata against the CronJob beside it.
+func TestBuildCronJob(t *testing.T) {
+	policies, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(policies) == 0 {
+		t.Fatalf("no policies in testdata: %v", err)
+	}
+	for _, file := range policies {
+		if strings.HasSuffix(file, ".cronjob.yaml") {
+			continue
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			policy := readPolicy(t, file)
+			schedule, fault := checkSettings(policy, Options{})
+			if fault != nil {
+				t.Fatal(fault.message)
+			}
+			got, err := yaml.Marshal(BuildCronJob(policy, schedule, Options{RunnerImage: "backup-operator:v1"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".cronjob.yaml"
+			if *update {
+				if err := os.WriteFile(golden, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("run go test -update if this is meant (-%s +now)\n%s", golden, diff)
+			}
+		})
+	}
+}
+
+func readPolicy(t *testing.T, file string) *backupv1alpha1.BackupPolicy {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &backupv1alpha1.BackupPolicy{}
+	if err := yaml.UnmarshalStrict(data, policy); err != nil {
+		t.Fatal(err)
+	}
+	if policy.Namespace == "" {
+		policy.Namespace = "orbit"
+	}
+	return policy
+}
+
+// TestRunnerHasNoCredentials states what no settings may change.
+func TestRunnerHasNoCredentials(t *testing.T) {
+	for _, file := range []string{"page", "job", "remote-only"} {
+		policy := readPolicy(t, "testdata/"+file+".yaml")
+		schedule, _ := checkSettings(policy, Options{})
+		pod := BuildCronJob(policy, schedule, Options{RunnerImage: "i"}).Spec.JobTemplate.Spec.Template.Spec
+		if token := pod.AutomountServiceAccountToken; token == nil || *token {
+			t.Errorf("%s: the pod gets a service account's token", file)
+		}
+		if pod.ServiceAccountName != "" {
+			t.Errorf("%s: the pod has the service account %s", file, pod.ServiceAccountName)
+		}
+		for _, mount := range pod.Containers[0].VolumeMounts {
+			if strings.HasPrefix(mount.MountPath, sourcesPath) && !mount.ReadOnly {
+				t.Errorf("%s: the source %s is mounted for writing", file, mount.Name)
+			}
+		}
+	}
+}
+
+// TestSampleIsTheTestedPage keeps the sample that users start from and the tested policy one and the same.
+func TestSampleIsTheTestedPage(t *testing.T) {
+	sample := readPolicy(t, "../config/samples/backuppolicy.yaml")
+	if diff := cmp.Diff(readPolicy(t, "testdata/page.yaml"), sample); diff != "" {
+		t.Error(diff)
+	}
+}
