@@ -92,8 +92,8 @@ cluster-down: ## Stop it, and remove what it left.
 	@hack/cluster/down.sh
 
 .PHONY: image
-image: ## Build the container image, offline, into the cache (root).
-	@hack/image/build.sh
+image: ## Build the container image: with docker or podman, or as an archive without either (root).
+	@VERSION=$(VERSION) hack/image/make.sh
 
 ##@ Housekeeping
 

@@ -8,7 +8,7 @@
 #   code       methods of the API's types                    api/v1alpha1/zz_generated.deepcopy.go
 #   manifests  the CRD, from the API's types and markers      config/crd/bases
 #              the operator's role, from controllers/         config/rbac/role.yaml
-#              the chart's copies of both                     charts/backup-operator/files
+#              the chart's copies of it and of all roles      charts/backup-operator/files
 #              the API's reference, from the API's comments   docs/api-reference.md
 #
 # Works on the tree that it stands in. TOOLS names a directory of tools that are built already.
@@ -32,6 +32,14 @@ generate_manifests() {
   controller_gen=$(tool controller-gen)
   "$controller_gen" crd paths=./api/... output:crd:dir=config/crd/bases
   "$controller_gen" rbac:roleName=backup-operator paths=./controllers/... output:rbac:dir=config/rbac
+
+  # Helm reads no files outside of its chart.
+  echo "Copying the CRD and the roles into the chart" >&2
+  local chart=charts/backup-operator/files
+  rm -rf "$chart/crds" "$chart/rbac"
+  mkdir -p "$chart/crds" "$chart/rbac" docs
+  cp config/crd/bases/*.yaml "$chart/crds/"
+  cp config/rbac/*role.yaml "$chart/rbac/"
 
   echo "Generating the API's reference" >&2
   "$(tool crd-ref-docs)" --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown \

@@ -116,41 +116,44 @@ verify_manifests() {
   return $failed
 }
 
-# The imports that the walls forbid, one for each wall: the package that must not, and what it must not import.
-# None of them makes an import cycle, which the compiler would refuse without any linter.
+# The imports that the walls forbid: the list in .golangci.yml that forbids it, the package that must not, and what it
+# must not import. All together they make no import cycle, which the compiler would refuse without any linter.
 walls=(
-  "api/v1alpha1 appliance.io/backup-operator/internal/report"
-  "controllers appliance.io/backup-operator/internal/archive"
-  "controllers appliance.io/backup-operator/internal/runner"
-  "internal/archive appliance.io/backup-operator/internal/report"
-  "internal/archive k8s.io/api/core/v1"
-  "internal/catalog appliance.io/backup-operator/internal/rsync"
-  "internal/report appliance.io/backup-operator/api/v1alpha1"
-  "internal/rsync appliance.io/backup-operator/internal/archive"
-  "internal/runner appliance.io/backup-operator/controllers"
-  "internal/runner sigs.k8s.io/controller-runtime"
-  "internal/runner github.com/spf13/cobra"
+  "api api/v1alpha1 appliance.io/backup-operator/internal/report"
+  "archive internal/archive appliance.io/backup-operator/internal/report"
+  "catalog internal/catalog appliance.io/backup-operator/internal/rsync"
+  "controllers controllers appliance.io/backup-operator/internal/archive"
+  "controllers controllers appliance.io/backup-operator/internal/runner"
+  "report internal/report appliance.io/backup-operator/internal/treetest"
+  "rsync internal/rsync appliance.io/backup-operator/internal/archive"
+  "runner internal/runner appliance.io/backup-operator/api/v1alpha1"
+  "no-kubernetes internal/archive k8s.io/api/core/v1"
+  "no-kubernetes internal/runner sigs.k8s.io/controller-runtime"
+  "main-only internal/runner github.com/spf13/cobra"
+  "tests-only internal/archive appliance.io/backup-operator/internal/treetest"
 )
 
+# package_name DIRECTORY prints the name of the Go package in a directory.
+package_name() {
+  sed -n 's/^package \([a-z0-9]*\)$/\1/p' "$1"/*.go | head -n 1
+}
+
 verify_walls() {
-  local bin wall package import number=0 failed=0
+  local bin list package import number=0 failed=0
   bin=$(tools golangci-lint) || return 1
   copy "$scratch/walls"
-  for wall in "${walls[@]}"; do
-    read -r package import <<<"$wall"
-    number=$((number + 1))
-    name=$(sed -n 's/^package \([a-z0-9]*\).*/\1/p' "$(find "$package" -maxdepth 1 -name '*.go' | sort | head -n 1)" | head -n 1)
-    printf 'package %s\n\nimport _ "%s"\n' "$name" "$import" >"$scratch/walls/$package/zz_wall$number.go"
+  for number in "${!walls[@]}"; do
+    read -r list package import <<<"${walls[number]}"
+    printf 'package %s\n\nimport _ "%s"\n' "$(package_name "$package")" "$import" \
+      >"$scratch/walls/$package/zz_wall$number.go"
   done
   # Exits non-zero, as it should: what it found is what is checked.
-  (cd "$scratch/walls" && "$bin/golangci-lint" run --enable-only depguard --output.text.path stdout \
+  (cd "$scratch/walls" && "$bin/golangci-lint" run --enable-only depguard --uniq-by-line=false \
     --output.text.print-issued-lines=false --output.text.colors=false ./...) >"$scratch/walls.txt" 2>&1 || true
-  number=0
-  for wall in "${walls[@]}"; do
-    read -r package import <<<"$wall"
-    number=$((number + 1))
-    if ! grep -qF "$package/zz_wall$number.go:3:8: import '$import' is not allowed" "$scratch/walls.txt"; then
-      echo "The linter lets $package import $import. Mend linters.settings.depguard in .golangci.yml." >&2
+  for number in "${!walls[@]}"; do
+    read -r list package import <<<"${walls[number]}"
+    if ! grep -qF "$package/zz_wall$number.go:3:8: import '$import' is not allowed from list '$list'" "$scratch/walls.txt"; then
+      echo "The linter lets $package import $import. Mend linters.settings.depguard.rules.$list in .golangci.yml." >&2
       failed=1
     fi
   done
