@@ -34,24 +34,27 @@ func downCommand(args []string) error {
 	return down(o.name)
 }
 
-// down removes a cluster, or whatever is left of one, and does nothing when
-// there is none. The caller holds the cluster's lock.
+// down removes a cluster and, as the last thing, the file of its lock, which
+// the caller holds.
 func down(name string) error {
+	return errors.Join(remove(name), os.RemoveAll(lockFile(name)))
+}
+
+// remove removes a cluster, or whatever is left of one, and does nothing when
+// there is none.
+func remove(name string) error {
 	for _, process := range findNodes(name) {
-		if err := killNode(process); err != nil {
+		if err := killNode(name, process); err != nil {
 			return err
 		}
 	}
 	// With the last process of a node went its mounts and its network.
-	err := errors.Join(
+	return errors.Join(
 		removeBridge(name),
 		removeCgroups(name),
 		os.RemoveAll(clusterDir(name)),
+		removePrivateDirs(),
 	)
-	if len(clusterNames()) == 0 {
-		removePrivateDirs()
-	}
-	return err
 }
 
 // runPrefix begins the names of the clusters that the run command makes for
@@ -73,6 +76,5 @@ func removeOrphans() {
 			say("%v", err)
 		}
 		unlock()
-		_ = os.Remove(lockFile(name))
 	}
 }

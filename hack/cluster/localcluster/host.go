@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // tools are the programs that a cluster needs and the Debian packages that
@@ -88,8 +87,13 @@ func cniPlugins() (string, error) {
 }
 
 // makePrivateDirs makes the mount points that a node hides behind directories
-// of its own. removePrivateDirs removes those that the machine has no use for.
+// of its own. A cluster has its directory by then, so that nobody takes them away.
 func makePrivateDirs() error {
+	unlock, err := lockMachine()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	for dir := range privateDirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
@@ -98,16 +102,27 @@ func makePrivateDirs() error {
 	return nil
 }
 
-func removePrivateDirs() {
-	for dir := range privateDirs {
-		_ = os.Remove(dir) // stays when it is somebody's, and so not empty, or still mounted on
+// removePrivateDirs removes, after the last cluster, the mount points that the
+// machine itself has no use for.
+func removePrivateDirs() error {
+	unlock, err := lockMachine()
+	if err != nil {
+		return err
 	}
+	defer unlock()
+	if len(clusterNames()) > 0 {
+		return nil
+	}
+	for dir := range privateDirs {
+		_ = os.Remove(dir) // stays when it is somebody's, and so not empty
+	}
+	return nil
 }
 
 // addBridge makes the cluster's network on the machine: a bridge with the first
 // address of a network that nothing on the machine uses.
 func addBridge(cluster string) (netip.Prefix, error) {
-	unlock, err := lock(filepath.Join(stateRoot, ".network.lock"), syscall.LOCK_EX)
+	unlock, err := lockMachine()
 	if err != nil {
 		return netip.Prefix{}, err
 	}

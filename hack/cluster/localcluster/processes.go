@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -35,15 +34,19 @@ func findNodes(cluster string) []nodeProcess {
 		if err != nil {
 			continue
 		}
-		commandLine, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
-		if err != nil {
-			continue
-		}
-		if node, ok := nodeOf(commandLine, clusterDir(cluster)); ok {
+		if node, ok := nodeAt(pid, cluster); ok {
 			found = append(found, nodeProcess{pid, node})
 		}
 	}
 	return found
+}
+
+func nodeAt(pid int, cluster string) (string, bool) {
+	commandLine, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return "", false
+	}
+	return nodeOf(commandLine, clusterDir(cluster))
 }
 
 // nodeOf tells whether a command line, as /proc shows it, is that of a node of
@@ -58,7 +61,7 @@ func nodeOf(commandLine []byte, directory string) (string, bool) {
 
 // killNode kills a node's process 1, and with it every process of the node, and
 // waits until all of them are gone.
-func killNode(p nodeProcess) error {
+func killNode(cluster string, p nodeProcess) error {
 	handle, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -67,6 +70,10 @@ func killNode(p nodeProcess) error {
 		return fmt.Errorf("node %s: %w", p.node, err)
 	}
 	defer unix.Close(handle)
+	// The handle now holds on to one process: is it still the node?
+	if node, ok := nodeAt(p.pid, cluster); !ok || node != p.node {
+		return nil
+	}
 	if err := unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("killing node %s: %w", p.node, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -21,7 +22,7 @@ const stopGrace = 30 * time.Second
 // does, and ends with the command's exit status. The lock, held all the while,
 // tells others that the cluster has an owner.
 func runCommand(ctx context.Context, args []string) error {
-	o := options{}
+	var o options
 	command, err := parseFlags("run", args, func(flags *flag.FlagSet) { o.defineName(flags); o.defineNodes(flags) })
 	if err != nil {
 		return err
@@ -71,6 +72,11 @@ func (c Cluster) runWith(ctx context.Context, args []string) (int, error) {
 		"CLUSTER_NAME="+c.Name,
 		"PATH="+c.Assets+":"+os.Getenv("PATH"),
 	)
+	// Should this process be killed, the command is not to outlive it either. The
+	// kernel minds the thread that started the command, so it has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = stopGrace
 	err := command.Run()

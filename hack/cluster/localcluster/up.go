@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -58,6 +59,9 @@ func upCommand(ctx context.Context, args []string) error {
 	if err := checkName(o.name); err != nil {
 		return err
 	}
+	if strings.HasPrefix(o.name, runPrefix) {
+		return fmt.Errorf("cluster name %q: names that begin with %s are those of run.sh, and removed when it ends", o.name, runPrefix)
+	}
 	unlock, err := lockCluster(o.name)
 	if err != nil {
 		return err
@@ -95,7 +99,7 @@ func up(ctx context.Context, o options) (Cluster, error) {
 		return Cluster{}, err
 	}
 	// What a crash or a reboot left of a cluster of this name.
-	if err := down(o.name); err != nil {
+	if err := remove(o.name); err != nil {
 		return Cluster{}, err
 	}
 	c, err := create(ctx, o)
