@@ -29,8 +29,11 @@ const (
 	history = 3
 )
 
+// cronJobSuffix makes the name of a policy's CronJob.
+const cronJobSuffix = "-backup"
+
 // CronJobName is the name of a policy's CronJob. The CRD holds policies' names to a length for which this is valid.
-func CronJobName(policy string) string { return policy + "-backup" }
+func CronJobName(policy string) string { return policy + cronJobSuffix }
 
 // BuildCronJob is the CronJob for a policy. Everything that a run needs is in it.
 func BuildCronJob(policy *backupv1alpha1.BackupPolicy, schedule *Schedule, options Options) *batchv1.CronJob {

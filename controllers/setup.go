@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -56,7 +57,7 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").
 		For(&backupv1alpha1.BackupPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&batchv1.CronJob{}).
+		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(requestForCronJob)).
 		Watches(&batchv1.Job{}, toPolicy).
 		Watches(&corev1.Pod{}, toPolicy).
 		WatchesMetadata(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.requestsForClaim),
@@ -84,6 +85,16 @@ func claimsOf(object client.Object) []string {
 func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {
 	name := object.GetLabels()[backupv1alpha1.LabelPolicy]
 	if name == "" {
+		return nil
+	}
+	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// requestForCronJob goes by the name and not by the owner, because a CronJob that is in the way of a policy's own matters
+// to the policy as well.
+func requestForCronJob(_ context.Context, object client.Object) []ctrl.Request {
+	name, ok := strings.CutSuffix(object.GetName(), cronJobSuffix)
+	if !ok {
 		return nil
 	}
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
