@@ -80,14 +80,14 @@ func appendSummary(dst []byte, s *Summary, offset int64) ([]byte, error) {
 // errDamaged means that bytes aren't a record of the kind that was looked for.
 var errDamaged = errors.New("damaged record")
 
-// parseRecord finds a record's JSON text in the bytes of its frame.
+// parseRecord finds a record's JSON text in its frame, which is given whole.
 func parseRecord(frame []byte, kind byte) (text []byte, format int, err error) {
 	le := binary.LittleEndian
 	if len(frame) < skippableSize+recordHeader || le.Uint32(frame) != skippableMagic {
 		return nil, 0, errDamaged
 	}
 	payload := frame[skippableSize:]
-	if size := int64(le.Uint32(frame[4:])); size < int64(recordHeader) || size > int64(len(payload)) ||
+	if int64(le.Uint32(frame[4:])) != int64(len(payload)) ||
 		string(payload[:len(signature)]) != signature || payload[len(signature)] != kind {
 		return nil, 0, errDamaged
 	}
