@@ -40,7 +40,7 @@ if [[ ! -e $assets ]]; then
   fi
 fi
 if [[ ! -e $assets ]]; then
-  echo "Building Kubernetes $version and etcd from Go modules. The first time this takes about 10 minutes on two cores." >&2
+  echo "Building Kubernetes $version and etcd from Go modules. The first time this takes 10 minutes or more on two cores." >&2
   rm -rf "$cache"/.build.* # of builds that were killed: the lock says that none is running
   temporary=$(mktemp -d "$cache/.build.XXXXXX")
   trap 'rm -rf "$temporary"' EXIT

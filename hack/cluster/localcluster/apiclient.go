@@ -109,18 +109,18 @@ func (n nodeObject) ready() error {
 func poll(ctx context.Context, what string, try func() error) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	var last error
+	lastAnswer := "none"
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil { // else it failed because of that
-			last = err
+			lastAnswer = err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w (last answer: %v)", what, context.Cause(ctx), last)
+			return fmt.Errorf("waiting for %s: %w (last answer: %s)", what, context.Cause(ctx), lastAnswer)
 		case <-ticker.C:
 		}
 	}

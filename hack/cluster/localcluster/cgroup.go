@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -99,18 +100,12 @@ func inheritCPUSet(parent, child string) error {
 // removeCgroups removes a cluster's cgroups. Their processes have ended, but the
 // kernel may need a moment to notice.
 func removeCgroups(name string) error {
-	deadline := time.Now().Add(10 * time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	for _, mount := range hierarchies() {
 		root := filepath.Join(mount, clusterCgroup(name))
-		for {
-			err := removeCgroupTree(root)
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				return err
-			}
-			time.Sleep(50 * time.Millisecond)
+		if err := poll(ctx, "the end of cgroup "+root, func() error { return removeCgroupTree(root) }); err != nil {
+			return err
 		}
 		// The common parent goes with the last cluster.
 		_ = os.Remove(filepath.Dir(root))

@@ -6,9 +6,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -125,18 +123,8 @@ func (c Cluster) save() error {
 	return os.WriteFile(c.path("cluster.json"), content, 0o600)
 }
 
-func loadCluster(name string) (Cluster, error) {
-	if err := checkName(name); err != nil {
-		return Cluster{}, err
-	}
-	c, err := loadClusterFrom(clusterDir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("there is no cluster %q: start it with hack/cluster/up.sh --name %s", name, name)
-	}
-	return c, err
-}
-
-func loadClusterFrom(directory string) (Cluster, error) {
+// loadCluster reads what up has saved in a cluster's directory.
+func loadCluster(directory string) (Cluster, error) {
 	var c Cluster
 	content, err := os.ReadFile(filepath.Join(directory, "cluster.json"))
 	if err != nil {

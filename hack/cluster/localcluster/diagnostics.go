@@ -73,7 +73,8 @@ func (c Cluster) collectDiagnostics() {
 // keepOutput writes what kubectl prints, errors too, to a file.
 func (c Cluster) keepOutput(file string, args ...string) {
 	var output bytes.Buffer
-	command := exec.Command(c.program("kubectl"), append([]string{"--kubeconfig", c.kubeconfig(), "--request-timeout=20s"}, args...)...)
+	args = append([]string{"--kubeconfig", c.kubeconfig(), "--request-timeout=20s"}, args...)
+	command := exec.Command(c.program("kubectl"), args...)
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
 		fmt.Fprintf(&output, "kubectl: %v\n", err)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -137,39 +138,31 @@ func addBridge(cluster string) (netip.Prefix, error) {
 	}
 	gateway := netip.PrefixFrom(network.Addr().Next(), network.Bits())
 	bridge := bridgeName(cluster)
-	for _, command := range []string{
-		"link add " + bridge + " type bridge",
-		"address add " + gateway.String() + " dev " + bridge,
-		"link set " + bridge + " up",
-	} {
-		if err := run("ip", strings.Fields(command)...); err != nil {
-			return netip.Prefix{}, err
-		}
+	if err := ip("link add %s type bridge", bridge); err != nil {
+		return netip.Prefix{}, err
 	}
-	return gateway, nil
+	if err := ip("address add %s dev %s", gateway, bridge); err != nil {
+		return netip.Prefix{}, err
+	}
+	return gateway, ip("link set %s up", bridge)
 }
 
 // plugIn gives a node, whose process 1 has the given id, its interface.
 func (c Cluster) plugIn(index, pid int) error {
 	bridge := bridgeName(c.Name)
 	machineEnd := fmt.Sprintf("%sn%d", bridge, index+1)
-	for _, command := range []string{
-		fmt.Sprintf("link add %s type veth peer name %s netns %d", machineEnd, nodeInterface, pid),
-		fmt.Sprintf("link set %s master %s up", machineEnd, bridge),
-	} {
-		if err := run("ip", strings.Fields(command)...); err != nil {
-			return err
-		}
+	if err := ip("link add %s type veth peer name %s netns %d", machineEnd, nodeInterface, pid); err != nil {
+		return err
 	}
-	return nil
+	return ip("link set %s master %s up", machineEnd, bridge)
 }
 
 func removeBridge(cluster string) error {
 	bridge := bridgeName(cluster)
-	if _, err := net.InterfaceByName(bridge); err != nil {
+	if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return run("ip", "link", "delete", bridge)
+	return ip("link delete %s", bridge)
 }
 
 // usedNetworks are the IPv4 networks that the machine has addresses in or routes to.

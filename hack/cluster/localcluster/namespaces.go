@@ -118,7 +118,7 @@ func (c Cluster) connectNode(n Node) error {
 		}
 	}
 	for _, command := range commands {
-		if err := run("ip", strings.Fields(command)...); err != nil {
+		if err := ip("%s", command); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func runNode(args []string) error {
 	if len(args) != 2 || os.Getpid() != 1 {
 		return errors.New("this command is for the program itself: start nodes with up")
 	}
-	c, err := loadClusterFrom(args[0])
+	c, err := loadCluster(args[0])
 	if err != nil {
 		return err
 	}
@@ -101,11 +102,11 @@ func waitForSocket(ctx context.Context, path string) error {
 	})
 }
 
-// run runs a command to its end; its error holds what the command printed.
-func run(name string, args ...string) error {
-	output, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s %v: %w: %s", name, args, err, output)
+// ip runs ip(8) with the words of a command; its error holds what ip printed.
+func ip(format string, args ...any) error {
+	command := fmt.Sprintf(format, args...)
+	if output, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", command, err, output)
 	}
 	return nil
 }

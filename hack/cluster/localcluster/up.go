@@ -60,7 +60,7 @@ func upCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	if strings.HasPrefix(o.name, runPrefix) {
-		return fmt.Errorf("cluster name %q: names that begin with %s are those of run.sh, and removed when it ends", o.name, runPrefix)
+		return fmt.Errorf("cluster name %q: names with %s are run.sh's, which removes them: choose another", o.name, runPrefix)
 	}
 	unlock, err := lockCluster(o.name)
 	if err != nil {
@@ -78,7 +78,7 @@ func upCommand(ctx context.Context, args []string) error {
 
 func checkRoot() error {
 	if os.Geteuid() != 0 {
-		return errors.New("a node needs root: containers, mounts and network interfaces are made. Use sudo --preserve-env=PATH,HOME")
+		return errors.New("a node needs root, for its containers, mounts and network: use sudo --preserve-env=PATH,HOME")
 	}
 	return nil
 }
@@ -90,7 +90,8 @@ func up(ctx context.Context, o options) (Cluster, error) {
 		return Cluster{}, fmt.Errorf("--nodes %d: a cluster has 1 to 200 nodes", o.nodes)
 	}
 	if len(findNodes(o.name)) > 0 {
-		return Cluster{}, fmt.Errorf("cluster %q is up already: take it down with hack/cluster/down.sh --name %[1]s, or choose another name", o.name)
+		return Cluster{}, fmt.Errorf(
+			"cluster %q is up already: choose another name, or remove it with hack/cluster/down.sh --name %[1]s", o.name)
 	}
 	started := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, upTimeout, fmt.Errorf("not done in %s", upTimeout))
