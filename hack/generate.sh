@@ -42,8 +42,8 @@ generate_manifests() {
   cp config/rbac/*role.yaml "$chart/rbac/"
 
   echo "Generating the API's reference" >&2
-  "$(tool crd-ref-docs)" --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown \
-    --output-path=docs/api-reference.md --log-level=ERROR
+  "$(tool crd-ref-docs)" --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown \
+    --templates-dir=hack/crd-ref-docs --output-path=docs/api-reference.md --log-level=ERROR
 }
 
 case ${1:-} in
