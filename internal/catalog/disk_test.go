@@ -103,6 +103,15 @@ func TestTwoBackupsOfOneSecond(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "app-20261101T050001Z.tar.zst"), "a stranger's")
 	back(t, dir, "app", own, day0)
+	mirror := t.TempDir()
+	put(t, filepath.Join(mirror, "app-20261101T050002Z.tar.zst.sha256"), "")
+	pending, err := Create(dir, "app", day0, filepath.Join(mirror, "nowhere"), mirror)
+	if err != nil || pending.Name() != "app-20261101T050003Z.tar.zst" {
+		t.Fatalf("with a mirror it is %v, %v", pending, err)
+	}
+	if err := pending.Abort(); err != nil {
+		t.Fatal(err)
+	}
 	if second := back(t, dir, "app", own, day0); second.File != "app-20261101T050002Z.tar.zst" {
 		t.Errorf("the second one is %s", second.File)
 	}

@@ -95,6 +95,18 @@ func Missing(here, mirror []Backup, rules Rules) []Backup {
 	return send
 }
 
+// Conflicts returns the names of backups that can't be sent because the mirror has something else under their names:
+// a stranger's file, or another archive. Sending would destroy that. A damaged copy of the same archive is no conflict.
+func Conflicts(send, mirror []Backup) []string {
+	var names []string
+	for _, b := range send {
+		if slices.ContainsFunc(mirror, func(m Backup) bool { return m.File == b.File && m.Header != b.Header }) {
+			names = append(names, b.File)
+		}
+	}
+	return names
+}
+
 // NewestComplete returns the newest complete backup of a policy, and false if there is none. The listing is ordered
 // newest first.
 func NewestComplete(backups []Backup, policy string) (Backup, bool) {

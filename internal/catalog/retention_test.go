@@ -272,3 +272,18 @@ func TestEmptiedSourcesMakeABackupIncomplete(t *testing.T) {
 		t.Errorf("the newest complete backup is %v, want the mirror's", newest.File)
 	}
 }
+
+func TestConflicts(t *testing.T) {
+	another := history("ccccc")
+	another[2].Header.Run = "another run"
+	got := Conflicts(history("ccccc"), append(history("cd"), another[2:4]...))
+	if diff := cmp.Diff([]string{another[2].File}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got := Conflicts(history("cc"), history("cd")); got != nil {
+		t.Errorf("%q", got)
+	}
+	if got := Conflicts(history("cc"), history(".f")); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}

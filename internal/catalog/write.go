@@ -22,10 +22,11 @@ type NewBackup struct {
 }
 
 // Create begins a backup with the given prefix and time, under the lock. If there is one of that second already, the
-// next free second is used. The partial file must be ended with Commit or Abort.
-func Create(dir, prefix string, t time.Time) (*NewBackup, error) {
+// next second is used that is free in the directory and in the mirrors, if they can be read: two archives of one name
+// could never be in a mirror both. The partial file must be ended with Commit or Abort.
+func Create(dir, prefix string, t time.Time, mirrors ...string) (*NewBackup, error) {
 	name := Name{Prefix: prefix, Time: t.UTC().Truncate(time.Second)}
-	for taken(dir, name) {
+	for taken(append(mirrors, dir), name) {
 		name.Time = name.Time.Add(time.Second)
 	}
 	f, err := createPartial(filepath.Join(dir, name.String()))
@@ -36,11 +37,13 @@ func Create(dir, prefix string, t time.Time) (*NewBackup, error) {
 }
 
 // taken reports whether something, be it a stranger's, has the name of the archive or of its sidecar.
-func taken(dir string, name Name) bool {
-	path := filepath.Join(dir, name.String())
-	for _, p := range []string{path, path + SidecarSuffix} {
-		if _, err := os.Lstat(p); err == nil {
-			return true
+func taken(dirs []string, name Name) bool {
+	for _, dir := range dirs {
+		path := filepath.Join(dir, name.String())
+		for _, p := range []string{path, path + SidecarSuffix} {
+			if _, err := os.Lstat(p); err == nil {
+				return true
+			}
 		}
 	}
 	return false

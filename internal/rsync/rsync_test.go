@@ -217,6 +217,18 @@ func TestAStoppedTransferStopsItsWholeGroup(t *testing.T) {
 	}
 }
 
+func TestATransferEndsWithItsLastProcess(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "written late")
+	// The second process outlives the first one and has nothing to do with its output.
+	command := script(t, "(sleep 0.2; echo late > '"+file+"') </dev/null >/dev/null 2>&1 &\n")
+	if _, err := command.Run(t.Context(), Options{Source: "/", Destination: "/"}, Hooks{}); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(file); err != nil || string(content) != "late\n" {
+		t.Errorf("when Run returned the file held %q, %v", content, err)
+	}
+}
+
 func TestTheEnvironmentDoesNotChangeWhatRsyncDoes(t *testing.T) {
 	t.Setenv("RSYNC_RSH", "false")
 	t.Setenv("LC_ALL", "de_DE.UTF-8")

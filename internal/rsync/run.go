@@ -70,6 +70,11 @@ func (c Command) Run(ctx context.Context, o Options, hooks Hooks) (Result, error
 	if hooks.Inherit != nil {
 		cmd.ExtraFiles = []*os.File{hooks.Inherit}
 	}
+	family, err := newFamily(cmd)
+	if err != nil {
+		return Result{}, fmt.Errorf("run rsync: %w", err)
+	}
+	defer family.close()
 	// A group of its own, so that all its processes can be signalled at once. Should this process be killed, the
 	// kernel kills rsync: it must not go on writing for nobody. That is bound to the thread that starts it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -81,9 +86,11 @@ func (c Command) Run(ctx context.Context, o Options, hooks Hooks) (Result, error
 	if err := cmd.Start(); err != nil {
 		return Result{}, explain(err, "")
 	}
+	family.started()
 	stopped := stopWith(ctx, cmd.Process.Pid)
 	result := read(stdout, hooks.Progress)
 	err = cmd.Wait()
+	family.wait()
 	if stopped() && err != nil {
 		return result, fmt.Errorf("rsync was stopped: %w", context.Cause(ctx))
 	}

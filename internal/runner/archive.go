@@ -36,7 +36,11 @@ func (r *run) archive(ctx context.Context) error {
 		return nil
 	}
 	now := r.now().UTC()
-	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now)
+	var mirrors []string
+	if r.config.RsyncDirectory != "" {
+		mirrors = append(mirrors, r.config.RsyncDirectory)
+	}
+	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now, mirrors...)
 	if err != nil {
 		return err
 	}

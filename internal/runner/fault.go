@@ -49,6 +49,8 @@ func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
 	var f *fault
 	var owned *catalog.OwnedError
 	switch {
+	case errors.As(err, &f) && f.reason == report.ReasonInterrupted:
+		return f
 	case ctx.Err() != nil:
 		return &fault{reason: report.ReasonInterrupted, err: fmt.Errorf("the run was told to stop: %w", err)}
 	case errors.As(err, &f):

@@ -211,6 +211,22 @@ func TestAnEmptyBackupDirectoryDoesNotEmptyTheMirror(t *testing.T) {
 	b.holds("5", "3 4 5")
 }
 
+func TestWhatIsInTheWayInTheMirrorIsNotReplaced(t *testing.T) {
+	b := newBench(t)
+	b.succeed()
+	there := filepath.Join(b.config.RsyncDirectory, "app-20261102T050000Z.tar.zst")
+	b.put(there, "a stranger's")
+	r := b.want(report.Failed, report.ReasonSyncFailed, ExitRetry)
+	if content, _ := os.ReadFile(there); string(content) != "a stranger's" || !strings.Contains(r.Message, filepath.Base(there)) {
+		t.Errorf("it is %q now, reported %q", content, r.Message)
+	}
+	if err := os.Remove(there); err != nil {
+		t.Fatal(err)
+	}
+	b.succeed()
+	b.holds("2 3 4", "2 3 4")
+}
+
 func TestAnEmptiedSourceMakesTheRunIncomplete(t *testing.T) {
 	b := newBench(t)
 	b.succeed()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"appliance.io/backup-operator/internal/catalog"
@@ -17,6 +18,8 @@ import (
 // mirror is the rsync directory while a run holds its lock.
 type mirror struct {
 	lock *catalog.Lock
+	// owned says that the prefix is this policy's there.
+	owned bool
 	// complete says that everything that is to be there is there.
 	complete bool
 }
@@ -40,6 +43,7 @@ func (r *run) sync(ctx context.Context) error {
 		r.report.Sync.OK = true
 		return nil
 	}
+	r.tidyMirror()
 	f := asFault(ctx, err, report.ReasonSyncFailed)
 	if f.reason != report.ReasonInterrupted && f.reason != report.ReasonDirectoryOwned {
 		// Whatever is wrong with the mirror: the archive is good, and a retry goes on from it.
@@ -47,6 +51,19 @@ func (r *run) sync(ctx context.Context) error {
 	}
 	r.report.Sync.Message = f.err.Error()
 	return f
+}
+
+// tidyMirror removes what a sync that failed left unfinished: files half received, and sidecars whose archives didn't
+// come any more. Should that fail too, the next run does it.
+func (r *run) tidyMirror() {
+	if r.mirror == nil || !r.mirror.owned {
+		return // Not ours to touch.
+	}
+	_, err := catalog.CleanReceiving(r.config.RsyncDirectory, r.config.Prefix)
+	_, staleErr := catalog.RemoveStale(r.config.RsyncDirectory, r.config.Prefix)
+	if err := errors.Join(err, staleErr); err != nil {
+		r.log.Warn("what the sync left unfinished could not be removed; the next run will try again", "error", err)
+	}
 }
 
 // synchronize locks and checks the rsync directory, then sends.
@@ -62,6 +79,7 @@ func (r *run) synchronize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.mirror.owned = true
 	receiving, err := catalog.CleanReceiving(dir, r.config.Prefix)
 	if err != nil {
 		return directoryFault(flag, dir, err)
@@ -71,6 +89,10 @@ func (r *run) synchronize(ctx context.Context) error {
 		return err
 	}
 	send := catalog.Missing(here, there, r.rules())
+	if conflicts := catalog.Conflicts(send, there); len(conflicts) > 0 {
+		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away", flag, dir,
+			strings.Join(conflicts, ", "))
+	}
 	space, err := catalog.MeasureSpace(dir)
 	if err != nil {
 		return err
