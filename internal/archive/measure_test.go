@@ -21,8 +21,8 @@ func TestMeasureEstimatesTheArchive(t *testing.T) {
 		return b.String()
 	}
 	many := treetest.Entries{}
-	for i := range 3000 {
-		many[fmt.Sprint("file", i)] = treetest.File{Content: lines(i % 40)}
+	for i := range 800 {
+		many[fmt.Sprint("file", i)] = treetest.File{Content: lines(i % 120)}
 	}
 	tests := map[string]treetest.Entries{
 		"empty":        {},
