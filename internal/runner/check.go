@@ -79,16 +79,19 @@ func sourceDirectory(s archive.Source) (string, error) {
 // check does under the lock what remains to be checked of the backup directory, claims it, and clears what killed runs
 // left there.
 func (r *run) check(ctx context.Context) error {
-	listing, err := r.checkDirectory("--directory", r.config.Directory)
-	if err != nil {
-		return err
+	listing, full := r.checkDirectory("--directory", r.config.Directory)
+	switch {
+	case full == nil:
+		r.here = listing
+		if r.resume() {
+			return nil
+		}
+	case !isNoSpace(full):
+		return full
 	}
-	r.here = listing
-	if r.resume() {
-		return nil
-	}
+	// A disk too full for a write test gets the same message, with the figures, as one that is too full for the backup.
 	r.log.Info("measuring the sources")
-	r.measurement, err = archive.Measure(ctx, r.config.Sources)
+	measurement, err := archive.Measure(ctx, r.config.Sources)
 	if err != nil {
 		return err
 	}
@@ -96,9 +99,13 @@ func (r *run) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.log.Info("measured the sources", "files", r.measurement.Files, "bytes", r.measurement.Bytes,
-		"estimate", r.measurement.EstimatedBytes, "free", space.Free)
-	return checkSpace("--directory", r.config.Directory, space, r.measurement.EstimatedBytes)
+	r.measurement = measurement
+	r.log.Info("measured the sources", "files", measurement.Files, "bytes", measurement.Bytes,
+		"estimate", measurement.EstimatedBytes, "free", space.Free)
+	if err := checkSpace("--directory", r.config.Directory, space, measurement.EstimatedBytes); err != nil {
+		return err
+	}
+	return full
 }
 
 // checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs

@@ -5,6 +5,7 @@ package faults
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -115,6 +116,26 @@ func TestTwoPoliciesShareADirectory(t *testing.T) {
 	second.prefix = "app"
 	if r := second.run(2); r.Reason != report.ReasonDirectoryOwned || r.Archive != nil {
 		t.Errorf("the second policy with the first one's prefix: %s: %s", r.Reason, r.Message)
+	}
+}
+
+func TestRunsAtTheSameTimeWaitForEachOther(t *testing.T) {
+	b := newBench(t)
+	b.fill(20, 32<<10)
+	commands := []*exec.Cmd{b.command(), b.command(), b.command()}
+	for _, c := range commands {
+		b.must(c.Start())
+	}
+	for _, c := range commands {
+		b.must(c.Wait())
+	}
+	for _, dir := range []string{b.backups, b.mirror} {
+		if got := len(b.good(dir)); got != len(commands) {
+			t.Errorf("%s holds %d backups, want %d", dir, got, len(commands))
+		}
+		if left := b.leftovers(dir); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
 	}
 }
 

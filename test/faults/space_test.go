@@ -49,6 +49,14 @@ func TestTooLittleSpaceIsRefusedBeforeWriting(t *testing.T) {
 	if left := b.leftovers(b.backups); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
+
+	b.takeAll(filepath.Join(b.backups, "somebody-else"))
+	if r := b.run(1); r.Reason != report.ReasonNotEnoughSpace || needAndFree.FindString(r.Message) == "" {
+		t.Errorf("with nothing free: reported %s: %s", r.Reason, r.Message)
+	}
+	if diff := cmp.Diff(before, b.good(b.backups)); diff != "" {
+		t.Errorf("with nothing free: the backups changed (-before +after)\n%s", diff)
+	}
 }
 
 func TestRunningOutOfSpaceWhileWriting(t *testing.T) {
