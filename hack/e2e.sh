@@ -10,28 +10,57 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-image=localhost/appliance-backup-operator:dev
 
 say() { echo "e2e: $*" >&2; }
 
 # Inside the cluster: install and test.
 if [[ ${E2E_IMAGE_ARCHIVE:-} ]]; then
+  trap 'test/remote/down.sh --name "$CLUSTER_NAME"' EXIT
   say "loading the image into the node"
   hack/cluster/load.sh --name "$CLUSTER_NAME" "$E2E_IMAGE_ARCHIVE"
+
+  say "installing with kustomize"
+  mkdir -p bin
+  overlay=$(mktemp -d -p bin)
+  trap 'rm -rf "$overlay"; test/remote/down.sh --name "$CLUSTER_NAME"' EXIT
+  mkdir "$overlay/image"
+  cat >"$overlay/image/kustomization.yaml" <<END
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+images: [{name: backup-operator, newName: "${E2E_IMAGE%:*}", newTag: "${E2E_IMAGE##*:}"}]
+END
+  cat >"$overlay/kustomization.yaml" <<END
+resources: [../../config/default]
+components: [image, ../../config/components/runner-image]
+END
+  "$E2E_KUSTOMIZE" build "$overlay" >"$overlay/all.yaml"
+  kubectl apply --server-side -f "$overlay/all.yaml" >&2
+  kubectl -n backup-operator-system rollout status deployment --timeout=3m >&2
+  go test -tags e2e -count=1 -timeout 10m -v -run '^TestTotalOfBackups$' ./test/e2e
+  kubectl delete --wait -f "$overlay/all.yaml" >&2
+
+  say "starting a file server, and a node that can mount NFS and CIFS"
+  settings=$(test/remote/up.sh --name "$CLUSTER_NAME" --image "$E2E_IMAGE_ARCHIVE")
+  while IFS='=' read -r key value; do export "REMOTE_$key=$value"; done <<<"$settings"
+
   say "installing the chart"
   "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-system --create-namespace \
-    --set image.repository="${image%:*}" --set image.tag="${image##*:}" --wait --timeout 5m >&2
+    --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --wait --timeout 5m >&2
   say "testing"
-  exec go test -tags e2e -count=1 -timeout 40m -v "$@" ./test/e2e/...
+  go test -tags e2e -count=1 -timeout 30m -v "$@" ./test/e2e
+  exit
 fi
 
 if ((EUID != 0)); then
   echo "hack/e2e.sh: a cluster with a real kubelet needs root: run it with sudo" >&2
   exit 1
 fi
-say "building helm and the image"
+hack/install-packages.sh test/packages.txt
+say "building helm, kustomize and the image"
 E2E_HELM=$(hack/tools/build.sh helm)
-E2E_IMAGE_ARCHIVE=$(hack/image/build.sh --image "$image")
-export E2E_HELM E2E_IMAGE_ARCHIVE
+E2E_KUSTOMIZE=$(hack/tools/build.sh kustomize)
+E2E_IMAGE=localhost/appliance-backup-operator:dev
+E2E_IMAGE_ARCHIVE=$(hack/image/build.sh --image "$E2E_IMAGE")
+export E2E_HELM E2E_KUSTOMIZE E2E_IMAGE E2E_IMAGE_ARCHIVE
 say "starting a cluster"
 exec hack/cluster/run.sh hack/e2e.sh "$@"
