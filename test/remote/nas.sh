@@ -42,6 +42,8 @@ EXPORT {
   Pseudo = /export/nfs;
   Access_Type = RW;
   Squash = Root_Squash;
+  Anonymous_Uid = 65534;
+  Anonymous_Gid = 65534;
   Protocols = 4;
   Transports = TCP;
   SecType = sys;
