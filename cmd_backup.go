@@ -58,7 +58,8 @@ but is incomplete, because files couldn't be read or a source that held files is
 	f.StringVar(&flags.config.Policy, "policy", "", "the policy that runs, as `NAMESPACE/NAME`; outside Kubernetes any two words")
 	f.StringArrayVar(&flags.sources, "source", nil, "a directory to back up, as `NAME=PATH`; repeat for more")
 	f.StringArrayVar(&flags.excludes, "exclude", nil,
-		"leave out what matches, as `NAME=PATTERN`: ** spans directories, a pattern without a slash matches at any depth; repeat for more")
+		"leave out what matches, as `NAME=PATTERN`: ** spans directories, a pattern without a slash matches at any depth; "+
+			"repeat for more")
 	f.StringVar(&flags.config.Directory, "directory", "", "the backup directory, an absolute `DIR`; it is made if need be")
 	f.StringVar(&flags.config.Prefix, "prefix", "", "what the names of the archives begin with; each policy in a directory has its own")
 	f.IntVar(&flags.config.Keep, "keep", 0, "how many backups are kept, at least 1")

@@ -118,8 +118,8 @@ func TestErrorsAreSentences(t *testing.T) {
 	}
 }
 
-// real is the rsync that is installed.
-func real(t *testing.T) Command {
+// installed is the rsync that is installed.
+func installed(t *testing.T) Command {
 	t.Helper()
 	command, err := Find(t.Context())
 	if err != nil {
@@ -150,7 +150,7 @@ func TestOnlyWhatIsNamedIsBroughtAndNothingIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	options := Options{Source: from, Destination: to, Files: []string{odd, "there", "link"}, Temporary: receiving, Flush: true}
-	result, err := real(t).Run(t.Context(), options, Hooks{})
+	result, err := installed(t).Run(t.Context(), options, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestOnlyWhatIsNamedIsBroughtAndNothingIsRemoved(t *testing.T) {
 	if diff := cmp.Diff([]string{odd, ".receiving", "only there", "there"}, names); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if again, err := real(t).Run(t.Context(), options, Hooks{}); err != nil || again != (Result{}) {
+	if again, err := installed(t).Run(t.Context(), options, Hooks{}); err != nil || again != (Result{}) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 }
@@ -176,7 +176,7 @@ func TestOnlyWhatIsNamedIsBroughtAndNothingIsRemoved(t *testing.T) {
 func TestAFileThatIsNotThereFailsTheTransfer(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(from, "there"), "1")
-	_, err := real(t).Run(t.Context(), Options{Source: from, Destination: to, Files: []string{"there", "missing"}}, Hooks{})
+	_, err := installed(t).Run(t.Context(), Options{Source: from, Destination: to, Files: []string{"there", "missing"}}, Hooks{})
 	var failed *Error
 	if !errors.As(err, &failed) || failed.Code != 23 || !strings.Contains(failed.Output, "missing") {
 		t.Fatalf("Run = %v", err)

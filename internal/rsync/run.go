@@ -57,7 +57,7 @@ func (c Command) Run(ctx context.Context, o Options, hooks Hooks) (Result, error
 		return Result{}, err
 	}
 	o.Flush = o.Flush && c.CanFlush
-	cmd := exec.Command(c.Path, o.Arguments()...)
+	cmd := exec.Command(c.Path, o.Arguments()...) //nolint:noctx // stopWith stops the whole group, a context only one process.
 	cmd.Stdin = strings.NewReader(o.input())
 	// rsync's output is parsed: it must not depend on the user's language or settings.
 	cmd.Env = append(withoutRsync(os.Environ()), "LC_ALL=C")

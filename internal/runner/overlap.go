@@ -22,8 +22,8 @@ func checkOverlap(written, read []place) error {
 		for _, other := range append(read[:len(read):len(read)], written[i+1:]...) {
 			a, b := resolve(w.path), resolve(other.path)
 			if contains(a, b) || contains(b, a) {
-				return fmt.Errorf("%s %s and %s %s are one directory, or one is inside the other: give directories apart from each other",
-					w.flag, w.path, other.flag, other.path)
+				return fmt.Errorf("%s %s and %s %s are one directory, or one is inside the other: give directories apart from "+
+					"each other", w.flag, w.path, other.flag, other.path)
 			}
 		}
 	}

@@ -94,13 +94,8 @@ func (b *bench) days(dir string) string {
 	var days []string
 	for i := len(backups) - 1; i >= 0; i-- {
 		day := backups[i].Name.Time.Format("2")
-		switch backups[i].State {
-		case catalog.Incomplete:
-			day += "i"
-		case catalog.Damaged:
-			day += "d"
-		case catalog.Foreign:
-			day += "f"
+		if state := backups[i].State; state != catalog.Complete {
+			day += strings.ToLower(string(state[:1]))
 		}
 		days = append(days, day)
 	}
