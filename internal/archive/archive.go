@@ -165,7 +165,8 @@ type Progress struct {
 type Options struct {
 	// Header is stored in the archive.
 	Header Header
-	// Level is a zstd level, 1 to 19; 0 means DefaultLevel. Levels are mapped to the nearest one the encoder has.
+	// Level is a zstd level, 1 to 19; 0 means DefaultLevel. The encoder has four: 1 to 3 is its fastest, 4 and 5, 6 to 9,
+	// and 10 to 19 each take more time for less space.
 	Level int
 	// Concurrency is the number of frames compressed at the same time; 0 means GOMAXPROCS.
 	Concurrency int

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -89,5 +90,24 @@ func TestIncompressibleDataGrowsByLittle(t *testing.T) {
 	data := []byte(random(chunkSize, 1))
 	if got := len(appendRawFrame(nil, data)); got > chunkSize+64 {
 		t.Errorf("%d bytes became %d", len(data), got)
+	}
+}
+
+func TestHigherLevelsTakeLessSpace(t *testing.T) {
+	var text strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&text, "line %d: user%d did %s in %d ms\n", i, i*7919%1013, random(1, uint64(i))+"x", i*31%977)
+	}
+	last := text.Len()
+	for _, level := range []int{3, 5, 9, 19} {
+		c, err := newCompressor(level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := len(c.appendFrame(nil, []byte(text.String())))
+		if size >= last {
+			t.Errorf("at level %d it is %d bytes, no less than %d", level, size, last)
+		}
+		last = size
 	}
 }

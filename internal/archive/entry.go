@@ -104,7 +104,7 @@ func (j *journal) finish(c *content) {
 func (j *journal) appendDirectory(dst []byte, it *item) []byte {
 	h := newHeader(&it.stat, it.path+"/")
 	h.typ = typeDirectory
-	xattrs := xattrReader{}
+	var xattrs xattrReader
 	if it.self != nil {
 		xattrs = xattrsOf(it.self.fd)
 	} else {

@@ -23,9 +23,7 @@ type item struct {
 	stat   stat
 }
 
-// relative is the path below the source's root, "." for the root itself.
-func (it *item) relative() string { return relative(it.path) }
-
+// relative is an archive path's part below its source's root, "." for the root itself.
 func relative(path string) string {
 	if _, rel, ok := strings.Cut(path, "/"); ok {
 		return rel

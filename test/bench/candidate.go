@@ -22,6 +22,7 @@ import (
 // candidate is one way of making a backup, with what was measured of it.
 type candidate struct {
 	name    string
+	against *candidate // what its time is compared with; nil for itself
 	command []string
 	output  string // the directory that it writes to
 	walls   []time.Duration
@@ -30,26 +31,28 @@ type candidate struct {
 	bytes   int64   // that it wrote
 }
 
-// newCandidates says what is compared. The first is what the others are measured against.
-func newCandidates(dir, data, self, binary string) ([]*candidate, error) {
-	candidates := []*candidate{
-		{name: "GNU tar \\| zstd -T0 -3", output: "tar"},
-		{name: "archive.Write", output: "write"},
-		{name: "backup-operator backup", output: "backup"},
-	}
-	for _, c := range candidates {
-		c.output = filepath.Join(dir, c.output)
-	}
-	tar, write, backup := candidates[0], candidates[1], candidates[2]
-	tar.command = []string{"sh", "-c", `tar -C "$1" -cf - . | zstd -q -T0 -3 -o "$2/data.tar.zst"`, "sh", data, tar.output}
+// newCandidates says what is compared: the writer with tar and zstd, and the whole command, which measures, checks and
+// flushes besides, with tar and zstd whose output is flushed too.
+func newCandidates(dir, data, self, binary string) []*candidate {
+	const pipe = `tar -C "$1" -cf - . | zstd -q -T0 -3 -o "$2/data.tar.zst"`
+	tar := &candidate{name: "GNU tar \\| zstd -T0 -3", output: filepath.Join(dir, "tar")}
+	tar.command = []string{"sh", "-c", pipe, "sh", data, tar.output}
+
+	write := &candidate{name: "archive.Write", against: tar, output: filepath.Join(dir, "write")}
 	write.command = []string{self, "write", data, filepath.Join(write.output, "data.tar.zst")}
+
+	flushed := &candidate{name: "GNU tar \\| zstd -T0 -3, sync", output: filepath.Join(dir, "flushed")}
+	flushed.command = []string{"sh", "-c", pipe + ` && sync "$2/data.tar.zst"`, "sh", data, flushed.output}
+
+	backup := &candidate{name: "backup-operator backup", against: flushed, output: filepath.Join(dir, "backup")}
 	backup.command = []string{binary, "backup", "--policy", "bench/bench", "--source", "data=" + data,
 		"--directory", backup.output, "--prefix", "bench", "--keep", "1"}
-	return candidates, nil
+	return []*candidate{tar, write, flushed, backup}
 }
 
 // run runs the candidate once, into an empty directory, with nothing left to be written by the run before.
 func (c *candidate) run(ctx context.Context) error {
+	defer os.RemoveAll(c.output)
 	if err := os.RemoveAll(c.output); err != nil {
 		return err
 	}
@@ -70,10 +73,8 @@ func (c *candidate) run(ctx context.Context) error {
 		c.peaks = append(c.peaks, usage.Maxrss<<10)
 	}
 	var err error
-	if c.bytes, err = sizeOf(c.output); err != nil {
-		return err
-	}
-	return os.RemoveAll(c.output)
+	c.bytes, err = sizeOf(c.output)
+	return err
 }
 
 // sizeOf is the size of the files in a directory.
@@ -116,8 +117,12 @@ func printTable(w io.Writer, candidates []*candidate) {
 	fmt.Fprintln(w, "| | wall s | ratio | from–to s | CPU s | peak MiB | GiB written |")
 	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|---:|")
 	for _, c := range candidates {
+		baseline := c.against
+		if baseline == nil {
+			baseline = c
+		}
 		fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f–%.2f | %.2f | %d | %.3f |\n", c.name,
-			median(c.walls).Seconds(), median(c.walls).Seconds()/median(candidates[0].walls).Seconds(),
+			median(c.walls).Seconds(), median(c.walls).Seconds()/median(baseline.walls).Seconds(),
 			slices.Min(c.walls).Seconds(), slices.Max(c.walls).Seconds(), median(c.cpus).Seconds(),
 			median(c.peaks)>>20, gib(c.bytes))
 	}

@@ -72,10 +72,7 @@ func bench(ctx context.Context, parent string, size float64, runs int) error {
 	if err != nil {
 		return err
 	}
-	candidates, err := newCandidates(dir, data, self, binary)
-	if err != nil {
-		return err
-	}
+	candidates := newCandidates(dir, data, self, binary)
 	for run := range runs {
 		for _, c := range candidates {
 			fmt.Fprintf(os.Stderr, "bench: run %d of %d: %s\n", run+1, runs, c.name)
@@ -84,7 +81,8 @@ func bench(ctx context.Context, parent string, size float64, runs int) error {
 			}
 		}
 	}
-	fmt.Printf("First backup of %d files, %.2f GiB; %d cores, warm cache, medians of %d interleaved runs.\n\n",
+	fmt.Printf("First backup of %d files, %.2f GiB; %d cores, warm cache, medians of %d interleaved runs.\n"+
+		"Each ratio is to the line above. Peak is the biggest process's.\n\n",
 		set.files, gib(set.bytes), runtime.GOMAXPROCS(0), runs)
 	printTable(os.Stdout, candidates)
 	return nil
