@@ -83,6 +83,10 @@ bench: packages ## Measure a first backup against tar and zstd on the same data.
 demo: ## See backups happen: a cluster, an appliance that goes on writing, a policy, a restore (root, or KUBECONFIG).
 	@hack/demo.sh
 
+.PHONY: demo-down
+demo-down: ## Remove what make demo left to look at.
+	@hack/demo.sh down
+
 .PHONY: cluster-up
 cluster-up: ## Start a local cluster of one node (root).
 	@hack/cluster/up.sh
