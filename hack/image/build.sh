@@ -52,10 +52,21 @@ install_packages() {
   command -v buildah >/dev/null || missing+=(buildah)
   command -v debootstrap >/dev/null || missing+=(debootstrap)
   ((${#missing[@]})) || return 0
+  if ! command -v apt-get >/dev/null; then
+    say "${missing[*]} missing, and no apt-get to install it with: set IMAGE_TOOL to docker or podman in \`make image\`"
+    return 1
+  fi
   say "installing ${missing[*]} from Debian"
   apt-get -qq update >&2
   DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends \
     "${missing[@]}" >&2
+}
+
+# quietly COMMAND... runs a command and shows what it said only if it fails.
+quietly() {
+  "$@" >"$cache/build.log" 2>&1 && return
+  cat "$cache/build.log" >&2
+  return 1
 }
 
 # build runs the Dockerfile. The machine's Go, its caches and its apt sources are mounted in, so that nothing is
@@ -68,9 +79,9 @@ build() {
     --volume "$(go env GOCACHE):/mnt/build"
     --volume "$apt:/etc/apt:ro"
   )
-  buildah build --pull=never --network=host --layers "${volumes[@]}" --build-arg VERSION="$version" \
+  quietly buildah build --pull=never --network=host --layers "${volumes[@]}" --build-arg VERSION="$version" \
     --build-arg TARGETARCH="$(go env GOARCH)" \
-    --ignorefile "$root/.dockerignore" --file "$root/Dockerfile" --tag "$image" "$root" >&2
+    --ignorefile "$root/.dockerignore" --file "$root/Dockerfile" --tag "$image" "$root"
 }
 
 if ((EUID != 0)); then
@@ -99,12 +110,13 @@ if [[ ! -e $archive ]]; then
   install_packages
   isolate
   prepare_bases
-  say "building $image from the Dockerfile"
+  say "building $image from the Dockerfile (minutes when Go has compiled none of it yet)"
   started=$SECONDS
   build
-  buildah push --quiet "$image" "oci-archive:$archive.partial:$image" >&2
-  rm -f "$cache"/backup-operator-*.tar
+  quietly buildah push "$image" "oci-archive:$archive.partial:$image"
   mv "$archive.partial" "$archive"
+  find "$cache" -maxdepth 1 -name 'backup-operator-*.tar' -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- |
+    xargs -r -d '\n' rm -f # a few are kept: another version may be in use
   buildah rmi --prune >/dev/null 2>&1 || true
   say "built in $((SECONDS - started)) s, $(du -h "$archive" | cut -f1)"
 fi
