@@ -15,7 +15,7 @@ import (
 // at it, so the work grows with the logarithm of the size, and small sources are compressed whole.
 const (
 	samplePiece     = 256 << 10
-	samplesPerLevel = 64
+	samplesPerLevel = 32
 	// frameCost is what an archive's head and tail come to, and more.
 	frameCost = 4 << 10
 )

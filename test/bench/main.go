@@ -4,10 +4,11 @@
 // Command bench compares a first backup with `tar | zstd -T0 -3` on the same data in the same run.
 //
 //	go run ./test/bench [-size 1] [-runs 5] [-dir DIRECTORY]
+//	go run ./test/bench -files 1000000 [-dir DIRECTORY]
 //
 // It generates a deterministic data set like an appliance's: 40,000 small files, logs, and recordings that can't be
 // compressed further, 3 GiB at size 1. It then runs the candidates in turn, several times over, on a warm page cache,
-// and prints a Markdown table of medians. Data and archives are in a temporary directory, which is removed at the end.
+// and prints a Markdown table of medians. With -files it shows instead what so many files take in memory. Data and archives are in a temporary directory, which is removed at the end.
 package main
 
 import (
@@ -40,22 +41,29 @@ func command(ctx context.Context) error {
 	}
 	size := flag.Float64("size", 1, "size of the data set; 1 is 3 GiB")
 	runs := flag.Int("runs", 5, "runs of each candidate")
+	files := flag.Int("files", 0, "write an archive of so many empty files instead")
 	parent := flag.String("dir", "", "where the temporary directory is made; default: the system's place for them")
 	flag.Parse()
-	if *size <= 0 || *runs < 1 || flag.NArg() > 0 {
-		return fmt.Errorf("-size and -runs must be positive, and there are no other arguments")
+	if *size <= 0 || *runs < 1 || *files < 0 || flag.NArg() > 0 {
+		return fmt.Errorf("-size, -runs and -files must be positive, and there are no other arguments")
 	}
-	return bench(ctx, *parent, *size, *runs)
-}
-
-func bench(ctx context.Context, parent string, size float64, runs int) error {
-	dir, err := os.MkdirTemp(parent, "backup-operator-bench-")
+	dir, err := os.MkdirTemp(*parent, "backup-operator-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(os.Stderr, "bench: working in %s, which is removed at the end\n", dir)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if *files > 0 {
+		return benchMany(ctx, dir, self, *files)
+	}
+	return bench(ctx, dir, self, *size, *runs)
+}
 
+func bench(ctx context.Context, dir, self string, size float64, runs int) error {
 	binary := filepath.Join(dir, "backup-operator")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "appliance.io/backup-operator")
 	build.Stderr = os.Stderr
@@ -67,10 +75,6 @@ func bench(ctx context.Context, parent string, size float64, runs int) error {
 	set, err := generate(ctx, data, size)
 	if err != nil {
 		return fmt.Errorf("generate data: %w", err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
 	}
 	candidates := newCandidates(dir, data, self, binary)
 	for run := range runs {
