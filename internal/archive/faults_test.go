@@ -294,4 +294,3 @@ func TestArchiveIsNotPutIntoItself(t *testing.T) {
 		t.Errorf("error %v, summary %+v", err, r.Summary)
 	}
 }
-
