@@ -130,9 +130,9 @@ tar_command() { # -tvf|-xf ARCHIVE OPTION...
   local letters=$1 archive=$2
   shift 2
   if [[ $at ]]; then
-    echo "${at}cat $archive | tar --zstd $letters - $*"
+    echo "${at}cat $archive | tar --zstd $letters -${*:+ $*}"
   else
-    echo "tar --zstd $letters $archive $*"
+    echo "tar --zstd $letters $archive${*:+ $*}"
   fi
 }
 
