@@ -103,7 +103,9 @@ func (g *generator) file(dir, name string, size int, piece func(w io.Writer) int
 
 // object is a piece of a configuration file.
 func (g *generator) object(w io.Writer) int {
-	n, _ := fmt.Fprintf(w, "{\n  \"id\": \"%016x\",\n  \"name\": \"%s-%s\",\n  \"enabled\": %t,\n  \"limit\": %d,\n  \"comment\": \"%s %s %s %s\"\n},\n",
+	const form = "{\n  \"id\": \"%016x\",\n  \"name\": \"%s-%s\",\n  \"enabled\": %t,\n" +
+		"  \"limit\": %d,\n  \"comment\": \"%s %s %s %s\"\n},\n"
+	n, _ := fmt.Fprintf(w, form,
 		g.rand.Uint64(), g.pick(), g.pick(), g.rand.IntN(2) == 0, g.rand.IntN(10000), g.pick(), g.pick(), g.pick(), g.pick())
 	return n
 }
@@ -112,9 +114,11 @@ func (g *generator) object(w io.Writer) int {
 func (g *generator) logLine(w io.Writer) int {
 	g.clock += int64(g.rand.IntN(900))
 	levels := [...]string{"INFO", "INFO", "INFO", "INFO", "WARN", "ERROR", "DEBUG"}
-	n, _ := fmt.Fprintf(w, "2026-11-22T%02d:%02d:%02d.%03dZ %s [%s] session=%08x user=%s addr=10.%d.%d.%d %s %s %s took=%dms\n",
+	const form = "2026-11-22T%02d:%02d:%02d.%03dZ %s [%s] session=%08x user=%s addr=10.%d.%d.%d %s %s %s took=%dms\n"
+	n, _ := fmt.Fprintf(w, form,
 		g.clock/3600000%24, g.clock/60000%60, g.clock/1000%60, g.clock%1000, levels[g.rand.IntN(len(levels))], g.pick(),
-		g.rand.Uint32(), g.pick(), g.rand.IntN(4), g.rand.IntN(256), g.rand.IntN(256), g.pick(), g.pick(), g.pick(), g.rand.IntN(5000))
+		g.rand.Uint32(), g.pick(), g.rand.IntN(4), g.rand.IntN(256), g.rand.IntN(256),
+		g.pick(), g.pick(), g.pick(), g.rand.IntN(5000))
 	return n
 }
 

@@ -8,7 +8,8 @@
 //
 // It generates a deterministic data set like an appliance's: 40,000 small files, logs, and recordings that can't be
 // compressed further, 3 GiB at size 1. It then runs the candidates in turn, several times over, on a warm page cache,
-// and prints a Markdown table of medians. With -files it shows instead what so many files take in memory. Data and archives are in a temporary directory, which is removed at the end.
+// and prints a Markdown table of medians. With -files it shows instead what so many files take in memory. Data and
+// archives are in a temporary directory, which is removed at the end.
 package main
 
 import (
