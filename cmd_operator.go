@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+
 	// Time zones of schedules are looked up without the image's help.
 	_ "time/tzdata"
 

@@ -131,6 +131,7 @@ walls=(
   "no-kubernetes internal/runner sigs.k8s.io/controller-runtime"
   "main-only internal/runner github.com/spf13/cobra"
   "tests-only internal/archive appliance.io/backup-operator/internal/treetest"
+  "tests-only controllers appliance.io/backup-operator/test/controlplane"
 )
 
 # package_name DIRECTORY prints the name of the Go package in a directory.
