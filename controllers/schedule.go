@@ -42,9 +42,9 @@ var cronFields = []cronField{
 // hash is H, H(a-b), H/n or H(a-b)/n.
 var hash = regexp.MustCompile(`^H(?:\((\d{1,4})-(\d{1,4})\))?(?:/(\d{1,4}))?$`)
 
-// ParseSchedule reads a schedule as a CronJob takes it, and H besides. The value of an H is derived from the seed, the
+// parseSchedule reads a schedule as a CronJob takes it, and H besides. The value of an H is derived from the seed, the
 // policy's namespace and name, and from the field that it stands in, so it is the same on each call and in each cluster.
-func ParseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) {
+func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) {
 	invalid := func(format string, args ...any) *scheduleError {
 		return &scheduleError{backupv1alpha1.ReasonInvalidSchedule, fmt.Sprintf("schedule %q: ", schedule) +
 			fmt.Sprintf(format, args...)}

@@ -26,7 +26,7 @@ func TestParseSchedule(t *testing.T) {
 		{"H 5 H * H", "40 5 7 * 4"},
 		{"H,30 5 * * *", "40,30 5 * * *"},
 	} {
-		got, err := ParseSchedule(c.schedule, "", "orbit/appliance")
+		got, err := parseSchedule(c.schedule, "", "orbit/appliance")
 		if err != nil {
 			t.Errorf("%q: %s", c.schedule, err.message)
 		} else if got.Line != c.line {
@@ -52,7 +52,7 @@ func TestParseScheduleRefuses(t *testing.T) {
 		{"0 5 * * *", "Local", backupv1alpha1.ReasonInvalidTimeZone, "Local"},
 		{"0 5 * * *", "../etc/passwd", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
 	} {
-		_, err := ParseSchedule(c.schedule, c.zone, "a/b")
+		_, err := parseSchedule(c.schedule, c.zone, "a/b")
 		if err == nil {
 			t.Errorf("%q in %q was taken", c.schedule, c.zone)
 		} else if err.reason != c.reason || !strings.Contains(err.message, c.message) {
@@ -65,7 +65,7 @@ func TestParseScheduleRefuses(t *testing.T) {
 func TestHashSpreads(t *testing.T) {
 	starts := map[string]int{}
 	for i := range 1000 {
-		schedule, err := ParseSchedule("H * * * *", "", fmt.Sprintf("orbit/appliance-%d", i))
+		schedule, err := parseSchedule("H * * * *", "", fmt.Sprintf("orbit/appliance-%d", i))
 		if err != nil {
 			t.Fatal(err.message)
 		}
@@ -82,7 +82,7 @@ func TestHashSpreads(t *testing.T) {
 }
 
 func TestScheduleNextIsInTheTimeZone(t *testing.T) {
-	schedule, err := ParseSchedule("0 5 * * *", "America/Sao_Paulo", "a/b")
+	schedule, err := parseSchedule("0 5 * * *", "America/Sao_Paulo", "a/b")
 	if err != nil {
 		t.Fatal(err.message)
 	}

@@ -28,7 +28,7 @@ type fault struct {
 // checkSettings checks what the CRD can't. It returns the effective schedule, nil when that is what is wrong.
 func checkSettings(policy *backupv1alpha1.BackupPolicy, options Options) (*Schedule, *fault) {
 	spec := &policy.Spec
-	schedule, err := ParseSchedule(spec.Schedule, spec.TimeZone, policy.Namespace+"/"+policy.Name)
+	schedule, err := parseSchedule(spec.Schedule, spec.TimeZone, policy.Namespace+"/"+policy.Name)
 	if err != nil {
 		return nil, &fault{err.reason, err.message}
 	}

@@ -79,7 +79,7 @@ func TestMountARemotePartition(t *testing.T) {
 	})
 	t.Run("nfs", func(t *testing.T) {
 		t.Parallel()
-		testRemote(t, setting(t, "NFS_DIRECTORY"), func(a *appliance, r *backupv1alpha1.RemotePartition) {
+		testRemote(t, setting(t, "NFS_DIRECTORY"), func(_ *appliance, r *backupv1alpha1.RemotePartition) {
 			r.NFS = &backupv1alpha1.NFSSource{Server: setting(t, "NFS_SERVER"), Path: setting(t, "NFS_PATH")}
 		})
 	})
