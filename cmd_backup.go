@@ -89,9 +89,9 @@ func backup(cmd *cobra.Command, flags backupFlags) error {
 	result, exit := runner.Run(cmd.Context(), flags.config, runner.Environment{Log: log, Now: time.Now})
 	if err := writeReport(flags.terminationLog, result); err != nil {
 		log.Error("the report could not be written", "file", flags.terminationLog, "error", err)
-		exit = max(exit, runner.ExitRetry)
+		exit = max(exit, report.ExitFailed)
 	}
-	if exit != runner.ExitDone {
+	if exit != report.ExitSucceeded {
 		return exitStatus(exit)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"appliance.io/backup-operator/internal/runner"
+	"appliance.io/backup-operator/internal/report"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +31,7 @@ func run() int {
 	var status exitStatus
 	switch {
 	case err == nil:
-		return runner.ExitDone
+		return report.ExitSucceeded
 	case errors.As(err, &status):
 		return int(status)
 	}
@@ -39,9 +39,9 @@ func run() int {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(os.Stderr, "Run '%s --help' for what it takes.\n", usage.command)
-		return runner.ExitSettings
+		return report.ExitInvalid
 	}
-	return runner.ExitRetry
+	return report.ExitFailed
 }
 
 // exitStatus is an error that has been told of already: it only carries the exit status.

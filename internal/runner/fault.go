@@ -15,18 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The exit statuses of the command line.
-const (
-	// ExitDone means that all is well.
-	ExitDone = 0
-	// ExitRetry means a passing fault, worth a retry.
-	ExitRetry = 1
-	// ExitSettings means wrong settings or input: a retry can't help.
-	ExitSettings = 2
-	// ExitIncomplete means that an archive was made but is incomplete.
-	ExitIncomplete = 3
-)
-
 // fault is an error that ends a run, with what the report and the exit status make of it.
 type fault struct {
 	reason report.Reason

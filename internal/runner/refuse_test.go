@@ -42,7 +42,7 @@ func TestValidateNamesTheFlagAndTheFix(t *testing.T) {
 	} {
 		b := newBench(t)
 		test.change(&b.config)
-		r := b.want(report.Failed, report.ReasonInvalidSettings, ExitSettings)
+		r := b.want(report.Failed, report.ReasonInvalidSettings, report.ExitInvalid)
 		if !strings.Contains(r.Message, test.want) {
 			t.Errorf("%q doesn't say %q", r.Message, test.want)
 		}
@@ -83,7 +83,7 @@ func TestDirectoriesMustBeApart(t *testing.T) {
 			b := &bench{t: t, config: b.config, now: b.now}
 			b.config.Sources = slices.Clone(b.config.Sources)
 			change(&b.config)
-			r := b.want(report.Failed, report.ReasonInvalidSettings, ExitSettings)
+			r := b.want(report.Failed, report.ReasonInvalidSettings, report.ExitInvalid)
 			if !strings.Contains(r.Message, "apart") {
 				t.Errorf("it says %q", r.Message)
 			}
@@ -99,18 +99,18 @@ func TestDirectoriesMustBeApart(t *testing.T) {
 func TestMissingSources(t *testing.T) {
 	b := newBench(t)
 	b.config.Sources[1].Path += ".missing"
-	r := b.want(report.Failed, report.ReasonSourceMissing, ExitSettings)
+	r := b.want(report.Failed, report.ReasonSourceMissing, report.ExitInvalid)
 	if !strings.Contains(r.Message, "logs.missing") || r.Archive != nil {
 		t.Errorf("reported %q, %+v", r.Message, r.Archive)
 	}
 	b.config.Sources[1].Path = filepath.Join(b.config.Sources[0].Path, "file")
-	b.want(report.Failed, report.ReasonSourceMissing, ExitSettings)
+	b.want(report.Failed, report.ReasonSourceMissing, report.ExitInvalid)
 }
 
 func TestMalformedExclude(t *testing.T) {
 	b := newBench(t)
 	b.config.Sources[0].Exclude = []string{"[a"}
-	r := b.want(report.Failed, report.ReasonInvalidSettings, ExitSettings)
+	r := b.want(report.Failed, report.ReasonInvalidSettings, report.ExitInvalid)
 	if !strings.Contains(r.Message, "[a") {
 		t.Errorf("it says %q", r.Message)
 	}
@@ -125,7 +125,7 @@ func TestASecondPolicyIsRefusedHereAndInTheMirror(t *testing.T) {
 		func() { b.config.Directory += "-2" }, // Only the mirror is the first one's now.
 	} {
 		change()
-		r := b.want(report.Failed, report.ReasonDirectoryOwned, ExitSettings)
+		r := b.want(report.Failed, report.ReasonDirectoryOwned, report.ExitInvalid)
 		if !strings.Contains(r.Message, "orbit/appliance") || r.Archive != nil {
 			t.Errorf("reported %q, %+v", r.Message, r.Archive)
 		}
@@ -145,7 +145,7 @@ func TestALockedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.config.LockTimeout = 20 * time.Millisecond
-	r := b.want(report.Failed, report.ReasonLocked, ExitRetry)
+	r := b.want(report.Failed, report.ReasonLocked, report.ExitFailed)
 	if !strings.Contains(r.Message, "the other run") {
 		t.Errorf("it says %q", r.Message)
 	}
@@ -163,7 +163,7 @@ func TestALockedMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lock.Release() }()
-	r := b.want(report.Failed, report.ReasonSyncFailed, ExitRetry)
+	r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
 	if !strings.Contains(r.Sync.Message, "the other run") {
 		t.Errorf("it says %q", r.Sync.Message)
 	}
@@ -172,19 +172,19 @@ func TestALockedMirror(t *testing.T) {
 func TestDirectoriesThatCannotBeWritten(t *testing.T) {
 	b := newBench(t)
 	b.put(b.config.Directory, "a file")
-	r := b.want(report.Failed, report.ReasonDirectoryNotWritable, ExitSettings)
+	r := b.want(report.Failed, report.ReasonDirectoryNotWritable, report.ExitInvalid)
 	if !strings.Contains(r.Message, "--directory "+b.config.Directory) {
 		t.Errorf("it says %q", r.Message)
 	}
 	b = newBench(t)
 	b.config.Directory = "/proc/backups"
-	b.want(report.Failed, report.ReasonDirectoryNotWritable, ExitRetry)
+	b.want(report.Failed, report.ReasonDirectoryNotWritable, report.ExitFailed)
 }
 
 func TestWithoutRsync(t *testing.T) {
 	b := newBench(t)
 	t.Setenv("PATH", t.TempDir())
-	r := b.want(report.Failed, report.ReasonInvalidSettings, ExitSettings)
+	r := b.want(report.Failed, report.ReasonInvalidSettings, report.ExitInvalid)
 	if !strings.Contains(r.Message, "install") {
 		t.Errorf("it says %q", r.Message)
 	}

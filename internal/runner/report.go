@@ -37,9 +37,9 @@ func (r *run) verdict() (report.Outcome, report.Reason, string, int) {
 		message = fmt.Sprintf("The archive %s is %s, but: %s", r.made.File, adjective(r.made.State), message)
 	}
 	if r.faults[0].permanent {
-		return report.Failed, r.faults[0].reason, message, ExitSettings
+		return report.Failed, r.faults[0].reason, message, report.ExitInvalid
 	}
-	return report.Failed, r.faults[0].reason, message, ExitRetry
+	return report.Failed, r.faults[0].reason, message, report.ExitFailed
 }
 
 // verdictOfArchive is the verdict when every step went well.
@@ -47,7 +47,7 @@ func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 	summary := r.made.Summary
 	if r.made.State == catalog.Complete {
 		message := fmt.Sprintf("%s holds %s in %s", r.made.File, countFiles(summary.Files), humanBytes(r.made.Bytes))
-		return report.Succeeded, "", message, ExitDone
+		return report.Succeeded, "", message, report.ExitSucceeded
 	}
 	var why []string
 	reason := report.ReasonFilesUnreadable
@@ -61,7 +61,7 @@ func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 		why = append(why, fmt.Sprintf("%s could not be read in full: see the warnings", countFiles(missing)))
 	}
 	message := fmt.Sprintf("%s is incomplete: %s", r.made.File, strings.Join(why, "; "))
-	return report.Incomplete, reason, message, ExitIncomplete
+	return report.Incomplete, reason, message, report.ExitIncomplete
 }
 
 // describeDirectories tells what the directories hold now. It is left out where it can't be known.

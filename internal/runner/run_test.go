@@ -81,7 +81,7 @@ func (b *bench) want(outcome report.Outcome, reason report.Reason, exit int) rep
 
 func (b *bench) succeed() report.Report {
 	b.t.Helper()
-	return b.want(report.Succeeded, "", ExitDone)
+	return b.want(report.Succeeded, "", report.ExitSucceeded)
 }
 
 // days draws the backups in a directory, oldest first: the day of the month, with an i behind incomplete ones.
@@ -151,7 +151,7 @@ func TestARetryOfARunGoesOnFromItsArchive(t *testing.T) {
 	b := newBench(t)
 	b.config.Run = "job-1"
 	b.put(b.config.RsyncDirectory, "in the way")
-	r := b.want(report.Failed, report.ReasonSyncFailed, ExitRetry)
+	r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
 	if r.Archive == nil || r.Sync == nil || r.Sync.OK || r.Sync.Message == "" {
 		t.Errorf("reported %+v, %+v", r.Archive, r.Sync)
 	}
@@ -179,7 +179,7 @@ func TestAMirrorThatIsAwayNeitherFillsTheDiskNorLosesAnything(t *testing.T) {
 	}
 	b.put(b.config.RsyncDirectory, "in the way")
 	for range 4 {
-		b.want(report.Failed, report.ReasonSyncFailed, ExitRetry)
+		b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
 	}
 	if got := b.days(b.config.Directory); got != "6 7 8" {
 		t.Errorf("the backup directory holds %q", got)
@@ -211,7 +211,7 @@ func TestWhatIsInTheWayInTheMirrorIsNotReplaced(t *testing.T) {
 	b.succeed()
 	there := filepath.Join(b.config.RsyncDirectory, "app-20261102T050000Z.tar.zst")
 	b.put(there, "a stranger's")
-	r := b.want(report.Failed, report.ReasonSyncFailed, ExitRetry)
+	r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
 	if content, _ := os.ReadFile(there); string(content) != "a stranger's" || !strings.Contains(r.Message, filepath.Base(there)) {
 		t.Errorf("it is %q now, reported %q", content, r.Message)
 	}
@@ -231,7 +231,7 @@ func TestAnEmptiedSourceMakesTheRunIncomplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		r := b.want(report.Incomplete, report.ReasonSourceEmpty, ExitIncomplete)
+		r := b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
 		if !strings.Contains(r.Message, "data") || strings.Contains(r.Message, "logs") || !r.Backups.Newest[0].Incomplete {
 			t.Errorf("reported %q, %+v", r.Message, r.Backups)
 		}
@@ -250,7 +250,7 @@ func TestAnEmptiedSourceIsKnownFromTheMirrorToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		b.want(report.Incomplete, report.ReasonSourceEmpty, ExitIncomplete)
+		b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
 	}
 	if got := b.days(b.config.RsyncDirectory); !strings.HasPrefix(got, "2 ") {
 		t.Errorf("the mirror holds %q", got)
@@ -273,7 +273,7 @@ func TestARunThatIsStoppedLeavesNothing(t *testing.T) {
 	cancel()
 	b.now = b.now.AddDate(0, 0, 1)
 	r, exit := b.runWith(ctx)
-	if r.Outcome != report.Failed || r.Reason != report.ReasonInterrupted || exit != ExitRetry {
+	if r.Outcome != report.Failed || r.Reason != report.ReasonInterrupted || exit != report.ExitFailed {
 		t.Errorf("%s, %s, exit status %d", r.Outcome, r.Reason, exit)
 	}
 	b.holds("2", "2")
