@@ -8,7 +8,7 @@
 # oldest backup being removed. `up`, the default, leaves the cluster for you to look around; `down` removes all of it.
 #
 # Without KUBECONFIG it makes a cluster on this machine: needs root, Go, Git and make. With KUBECONFIG it uses that
-# cluster, in the namespaces orbit and backup-system, and needs kubectl and an image that the cluster can pull:
+# cluster, in the namespaces orbit and backup-operator-system, and needs kubectl and an image that the cluster can pull:
 #
 #   DEMO_IMAGE           the image, as REPOSITORY:TAG (`make image` builds it)
 #   DEMO_STORAGE_CLASS   the class of its volumes     (the cluster's default; "" for volumes that you have made)
@@ -22,7 +22,7 @@ set -Eeuo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cluster=demo
 cluster_directory=/var/lib/backup-operator/$cluster
-operator_namespace=backup-system
+operator_namespace=backup-operator-system
 cd "$root"
 # shellcheck source=hack/demo/stage.sh
 . hack/demo/stage.sh
