@@ -47,7 +47,7 @@ END
   "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-system --create-namespace \
     --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --wait --timeout 5m >&2
   say "testing"
-  go test -tags e2e -count=1 -timeout 30m -v "$@" ./test/e2e
+  go test -tags e2e -count=1 -timeout 40m -v "$@" ./test/e2e
   exit
 fi
 

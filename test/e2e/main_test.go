@@ -27,8 +27,9 @@ import (
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
 
-// patience is how long anything may take before a test gives up. It is no expectation of speed.
-const patience = 3 * time.Minute
+// patience is how long anything may take before a test gives up. It is no expectation of speed: one node may be
+// emulated in software.
+const patience = 10 * time.Minute
 
 // cluster is a client that reads from the API server itself, as cluster administrator.
 var cluster client.WithWatch
