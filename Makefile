@@ -38,7 +38,7 @@ fmt: ## Format the Go code.
 lint: ## Check the Go code: bugs, style, the API's conventions, the walls between the packages.
 	@linter=$$(hack/tools/build.sh golangci-lint); \
 	echo "Linting (a minute or two with a cold cache)"; \
-	"$$linter" run ./...
+	"$$linter" run --allow-serial-runners ./...
 
 ##@ What is generated
 
