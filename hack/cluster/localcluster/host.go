@@ -157,12 +157,23 @@ func (c Cluster) plugIn(index, pid int) error {
 	return ip("link set %s master %s up", machineEnd, bridge)
 }
 
+// removeBridge removes the bridge and the machine's ends of the nodes' interfaces. Those would go by themselves with the
+// nodes' networks, but the kernel keeps a network for as long as a connection in it that was cut has something to send,
+// and that is minutes.
 func removeBridge(cluster string) error {
-	bridge := bridgeName(cluster)
-	if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	links, err := filepath.Glob(filepath.Join("/sys/class/net", bridgeName(cluster)+"*"))
+	if err != nil {
+		return err
 	}
-	return ip("link delete %s", bridge)
+	var errs []error
+	for _, link := range links {
+		err := ip("link delete %s", filepath.Base(link))
+		if _, gone := os.Lstat(link); errors.Is(gone, fs.ErrNotExist) {
+			continue // removed, by the kernel if not by us
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // usedNetworks are the IPv4 networks that the machine has addresses in or routes to.
