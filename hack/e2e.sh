@@ -44,7 +44,7 @@ END
   while IFS='=' read -r key value; do export "REMOTE_$key=$value"; done <<<"$settings"
 
   say "installing the chart"
-  "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-system --create-namespace \
+  "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-operator-system --create-namespace \
     --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --wait --timeout 5m >&2
   say "testing"
   go test -tags e2e -count=1 -timeout 40m -v "$@" ./test/e2e
