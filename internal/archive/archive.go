@@ -42,6 +42,9 @@ type Source struct {
 	// base name at any depth; a leading slash anchors a pattern to the root. A directory that matches is left out
 	// with everything below it.
 	Exclude []string
+	// HeldFiles says that the previous complete archive held regular files of this source. If it turns out to hold none
+	// now, the archive is incomplete: a volume that isn't mounted looks just like a source that somebody emptied.
+	HeldFiles bool
 }
 
 // Header says whose archive this is. It is the first thing in the file.
@@ -60,7 +63,8 @@ type Header struct {
 
 // Summary says what is in an archive. It is the last thing in the file, so an archive that has one is whole.
 type Summary struct {
-	// Complete is false when something that should be in the archive is not: a file that couldn't be read in full.
+	// Complete is false when something that should be in the archive is not: a file that couldn't be read in full, or
+	// all files of a source (see Source.HeldFiles).
 	Complete bool `json:"complete"`
 	// Entries is the number of members of the tar stream: files, directories, links and special files.
 	Entries int64 `json:"entries"`
@@ -100,6 +104,8 @@ type SourceSummary struct {
 	Files int64 `json:"files"`
 	// Bytes is the number of bytes of file content read from it.
 	Bytes int64 `json:"bytes"`
+	// Emptied is true when it had no regular files although Source.HeldFiles said that there were some: incomplete.
+	Emptied bool `json:"emptied,omitempty"`
 }
 
 // WarningKind says what was noticed about a file.
@@ -120,6 +126,8 @@ const (
 	Skipped WarningKind = "Skipped"
 	// Itself: the archive that is being written was found in a source. It is left out.
 	Itself WarningKind = "Itself"
+	// Emptied: a source holds no regular files and did in the previous complete archive: incomplete.
+	Emptied WarningKind = "Emptied"
 )
 
 // WarningCounts is the number of warnings of each kind. Sockets are counted in Summary.Skipped only.
@@ -130,14 +138,15 @@ type WarningCounts struct {
 	Vanished   int64 `json:"vanished,omitempty"`
 	Unreadable int64 `json:"unreadable,omitempty"`
 	Itself     int64 `json:"itself,omitempty"`
+	Emptied    int64 `json:"emptied,omitempty"`
 }
 
 // Total is the number of warnings of all kinds.
 func (c WarningCounts) Total() int64 {
-	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself
+	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Emptied
 }
 
-// Warning is something noticed about one file that did not stop the archive.
+// Warning is something noticed about one file, or a source as a whole, that did not stop the archive.
 type Warning struct {
 	// Source is Source.Name.
 	Source string

@@ -26,6 +26,7 @@ type pipeline struct {
 	workers, sink, hasher sync.WaitGroup
 	output                *output
 	summary               *Summary
+	unreadable            []bool // by source: something in it could not be read
 	options               *Options
 }
 
@@ -44,7 +45,7 @@ func newPipeline(ctx context.Context, out *output, summary *Summary, opts *Optio
 	p := &pipeline{
 		free: make(chan *frame, frames), work: make(chan *frame, frames),
 		order: make(chan *frame, frames), hash: make(chan *frame, frames),
-		output: out, summary: summary, options: opts,
+		output: out, summary: summary, unreadable: make([]bool, len(summary.Sources)), options: opts,
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	for range frames {
@@ -127,6 +128,9 @@ func (p *pipeline) report(f *frame) {
 	p.summary.BytesTar += int64(len(f.in))
 	for _, w := range f.warnings {
 		p.summary.warn(w.Kind)
+		if w.Kind == Unreadable {
+			p.unreadable[f.source] = true
+		}
 		if p.options.Warn != nil {
 			w.Source = source.Name
 			p.options.Warn(w)

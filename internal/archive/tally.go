@@ -41,8 +41,10 @@ func (s *Summary) warn(kind WarningKind) {
 		s.Warnings.Unreadable++
 	case Itself:
 		s.Warnings.Itself++
+	case Emptied:
+		s.Warnings.Emptied++
 	case Skipped:
 		s.Skipped++
 	}
-	s.Complete = s.Warnings.Shrank == 0 && s.Warnings.Unreadable == 0
+	s.Complete = s.Warnings.Shrank == 0 && s.Warnings.Unreadable == 0 && s.Warnings.Emptied == 0
 }

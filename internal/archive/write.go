@@ -30,7 +30,7 @@ func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Res
 	defer closeTrees(trees)
 
 	w := &writer{out: newOutput(f), summary: newSummary(sources), options: &opts}
-	if err := w.archive(ctx, trees); err != nil {
+	if err := w.archive(ctx, sources, trees); err != nil {
 		return Result{}, err
 	}
 	result := Result{Summary: *w.summary, Size: w.out.size}
@@ -64,7 +64,7 @@ type writer struct {
 }
 
 // archive writes head, frames and summary.
-func (w *writer) archive(ctx context.Context, trees []*tree) error {
+func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) error {
 	self, err := fstat(int(w.out.file.Fd()))
 	if err != nil {
 		return fmt.Errorf("write archive: %w", err)
@@ -87,6 +87,7 @@ func (w *writer) archive(ctx context.Context, trees []*tree) error {
 	if err = p.wait(err); err != nil {
 		return err
 	}
+	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
 	w.summary.BytesWritten = w.out.size
 	end, err := appendSummary(nil, w.summary, w.out.size)
 	if err != nil {
