@@ -113,7 +113,7 @@ func printJSON(w io.Writer, backups []catalog.Backup, _ time.Time) error {
 			Name: b.File, Prefix: b.Name.Prefix, Time: b.Name.Time, Bytes: b.Bytes, State: string(b.State),
 			Policy: b.Header.Policy, Run: b.Header.Run, Tool: b.Header.Tool,
 			Files: b.Summary.Files, Entries: b.Summary.Entries, BytesRead: b.Summary.BytesRead,
-			Warnings: b.Summary.Warnings.Total(), Emptied: b.Emptied,
+			Warnings: b.Summary.Warnings.Total(), Emptied: b.Summary.Emptied(),
 		}
 		if b.Err != nil {
 			l.Error = b.Err.Error()

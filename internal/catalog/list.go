@@ -44,9 +44,6 @@ type Backup struct {
 	Header archive.Header
 	// Summary says what is in it. It is empty unless the state is Complete or Incomplete.
 	Summary archive.Summary
-	// Emptied are the sources that make the backup incomplete because the complete backup before it held files of them
-	// and it holds none.
-	Emptied []string
 	// Err says why the state is Damaged or Foreign, nil otherwise.
 	Err error
 }
@@ -75,8 +72,20 @@ func List(dir, prefix string) ([]Backup, error) {
 		backups = append(backups, b)
 	}
 	slices.SortFunc(backups, newestFirst)
-	judgeEmptied(backups)
 	return backups, nil
+}
+
+// Merge unites the listings of a backup directory and its mirror, newest first: where both have a backup, the first
+// one's entry stands.
+func Merge(here, mirror []Backup) []Backup {
+	union := slices.Clone(here)
+	for _, b := range mirror {
+		if !slices.ContainsFunc(here, func(h Backup) bool { return h.File == b.File }) {
+			union = append(union, b)
+		}
+	}
+	slices.SortFunc(union, newestFirst)
+	return union
 }
 
 // newestFirst orders backups by their names' times, so the order doesn't depend on the times of files, which copying

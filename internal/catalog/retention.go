@@ -106,13 +106,3 @@ func Conflicts(send, mirror []Backup) []string {
 	}
 	return names
 }
-
-// NewestComplete returns the newest complete backup of a policy, and false if there is none. The listing is ordered
-// newest first.
-func NewestComplete(backups []Backup, policy string) (Backup, bool) {
-	i := slices.IndexFunc(backups, func(b Backup) bool { return b.State == Complete && b.Header.Policy == policy })
-	if i < 0 {
-		return Backup{}, false
-	}
-	return backups[i], true
-}

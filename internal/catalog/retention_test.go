@@ -238,38 +238,16 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-func TestEmptiedSourcesMakeABackupIncomplete(t *testing.T) {
-	with := func(day int, files ...archive.SourceSummary) Backup {
-		b := made(day, 'c')
-		b.Summary = archive.Summary{Complete: true, Sources: files}
-		return b
-	}
-	data := func(n int64) archive.SourceSummary { return archive.SourceSummary{Name: "data", Files: n} }
-	logs := func(n int64) archive.SourceSummary { return archive.SourceSummary{Name: "logs", Files: n} }
-	backups := []Backup{ // Newest first.
-		with(6, logs(1)),          // data was taken out of the settings
-		with(5, data(5), logs(1)), // mounted again
-		with(4, data(0), logs(1)), // still not
-		with(3, data(0), logs(1)), // not mounted
-		with(2, data(5), logs(1)), // logs began
-		with(1, data(5), logs(0)), // empty all along
-		with(0, data(0), logs(0)), // the first one
-	}
-	judgeEmptied(backups)
-	var got []string
-	for _, b := range backups {
-		got = append(got, string(b.State)+strings.Join(b.Emptied, ","))
-	}
-	want := []string{"Complete", "Complete", "Incompletedata", "Incompletedata", "Complete", "Complete", "Complete"}
-	if diff := cmp.Diff(want, got); diff != "" {
+func TestMergeUnitesTwoListings(t *testing.T) {
+	here, mirror := history("c.d.c"), history("ciccf")
+	slices.Reverse(here)
+	var want []Backup
+	want = append(want, here[0], mirror[3], here[1], mirror[1], here[2])
+	if diff := cmp.Diff(want, Merge(here, mirror)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-
-	// Where the backup directory was lost together with the source, the mirror still knows.
-	here, mirror := []Backup{with(4, data(0))}, []Backup{with(3, data(5))}
-	newest, ok := NewestComplete(Merge(here, mirror), own)
-	if !ok || newest.File != mirror[0].File {
-		t.Errorf("the newest complete backup is %v, want the mirror's", newest.File)
+	if diff := cmp.Diff(here, Merge(here, nil)); diff != "" {
+		t.Errorf("without a mirror (-want +got)\n%s", diff)
 	}
 }
 

@@ -65,7 +65,6 @@ func (r *run) archive(ctx context.Context) error {
 	b := catalog.Backup{
 		File: pending.Name(), Name: name, Bytes: result.Size, State: state, Header: header, Summary: result.Summary,
 	}
-	r.judgeArchive(&b)
 	r.takeArchive(b)
 	r.log.Info("archived", "archive", b.File, "state", b.State, "files", result.Summary.Files,
 		"bytesRead", result.Summary.BytesRead, "bytesWritten", result.Size, "warnings", result.Summary.Warnings.Total(),
@@ -78,7 +77,7 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 	progress := r.watchArchive()
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
-	result, err := archive.Write(ctx, pending.File(), r.config.Sources, archive.Options{
+	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(), archive.Options{
 		Header: header, Level: r.config.Level, Progress: progress.set, Warn: warnings.add,
 	})
 	if err != nil {

@@ -4,12 +4,15 @@
 package runner
 
 import (
+	"slices"
+
+	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/catalog"
 )
 
-// previousComplete returns the newest complete backup there was before this run. It is looked for in the mirror as
-// well: where a source isn't mounted, the backup directory may not be either.
-func (r *run) previousComplete() (catalog.Backup, bool) {
+// sourcesWithPast returns the run's sources with what earlier backups tell of them. These are looked for in the mirror
+// as well: where a source isn't mounted, the backup directory may not be either.
+func (r *run) sourcesWithPast() []archive.Source {
 	var there []catalog.Backup
 	if r.config.RsyncDirectory != "" {
 		listing, err := catalog.List(r.config.RsyncDirectory, r.config.Prefix)
@@ -18,17 +21,32 @@ func (r *run) previousComplete() (catalog.Backup, bool) {
 		}
 		there = listing
 	}
-	return catalog.NewestComplete(catalog.Merge(r.here, there), r.config.Policy)
+	held := heldFiles(catalog.Merge(r.here, there), r.config.Policy)
+	sources := slices.Clone(r.config.Sources)
+	for i := range sources {
+		sources[i].HeldFiles = held[sources[i].Name]
+	}
+	return sources
 }
 
-// judgeArchive makes the run's archive incomplete if a source is empty that held files in the previous complete backup.
-func (r *run) judgeArchive(b *catalog.Backup) {
-	if b.State != catalog.Complete {
-		return
-	}
-	if previous, ok := r.previousComplete(); ok {
-		if b.Emptied = catalog.Emptied(previous.Summary, b.Summary); len(b.Emptied) > 0 {
-			b.State = catalog.Incomplete
+// heldFiles returns the names of the sources of which a policy's newest complete backup holds files. Incomplete ones
+// after it that found a source emptied count too: they remember a complete one that somebody may have removed since.
+// The listing is ordered newest first.
+func heldFiles(backups []catalog.Backup, policy string) map[string]bool {
+	held := map[string]bool{}
+	for _, b := range backups {
+		if !b.Good() || b.Header.Policy != policy {
+			continue
+		}
+		complete := b.State == catalog.Complete
+		for _, s := range b.Summary.Sources {
+			if s.Emptied || complete && s.Files > 0 {
+				held[s.Name] = true
+			}
+		}
+		if complete {
+			break
 		}
 	}
+	return held
 }

@@ -51,11 +51,11 @@ func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 	}
 	var why []string
 	reason := report.ReasonFilesUnreadable
-	if len(r.made.Emptied) > 0 {
+	if emptied := summary.Emptied(); len(emptied) > 0 {
 		reason = report.ReasonSourceEmpty
 		why = append(why, fmt.Sprintf("nothing was found in %s, which held files in the previous complete backup: look whether "+
 			"the volume is mounted (if it is meant to be empty, put one file into it or take the source out)",
-			strings.Join(r.made.Emptied, ", ")))
+			strings.Join(emptied, ", ")))
 	}
 	if missing := summary.Warnings.Unreadable + summary.Warnings.Shrank; missing > 0 {
 		why = append(why, fmt.Sprintf("%s could not be read in full: see the warnings", countFiles(missing)))
@@ -89,9 +89,6 @@ func (r *run) sumUp(backups []catalog.Backup) *report.Backups {
 	})
 	sum := &report.Backups{Count: len(own)}
 	for _, b := range own {
-		if r.made != nil && b.File == r.made.File {
-			b.State = r.made.State // The run knows more of it than the directory alone tells.
-		}
 		sum.Bytes += b.Bytes
 		sum.Newest = append(sum.Newest, report.Backup{Name: b.File, Bytes: b.Bytes, Incomplete: b.State == catalog.Incomplete})
 	}

@@ -222,50 +222,6 @@ func TestWhatIsInTheWayInTheMirrorIsNotReplaced(t *testing.T) {
 	b.holds("2 3 4", "2 3 4")
 }
 
-func TestAnEmptiedSourceMakesTheRunIncomplete(t *testing.T) {
-	b := newBench(t)
-	b.succeed()
-	b.succeed()
-	file := filepath.Join(b.config.Sources[0].Path, "file")
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		r := b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
-		if !strings.Contains(r.Message, "data") || strings.Contains(r.Message, "logs") || !r.Backups.Newest[0].Incomplete {
-			t.Errorf("reported %q, %+v", r.Message, r.Backups)
-		}
-	}
-	b.holds("2 3 6i 7i 8i", "2 3 6i 7i 8i")
-	b.put(file, "mounted again")
-	b.succeed()
-	b.holds("7 8 9", "7 8 9")
-}
-
-func TestAnEmptiedSourceIsKnownFromTheMirrorToo(t *testing.T) {
-	b := newBench(t)
-	b.succeed()
-	err := errors.Join(os.RemoveAll(b.config.Directory), os.Remove(filepath.Join(b.config.Sources[1].Path, "file")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 5 {
-		b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
-	}
-	if got := b.days(b.config.RsyncDirectory); !strings.HasPrefix(got, "2 ") {
-		t.Errorf("the mirror holds %q", got)
-	}
-}
-
-func TestASourceThatNeverHeldFilesIsFine(t *testing.T) {
-	b := newBench(t)
-	if err := os.Remove(filepath.Join(b.config.Sources[0].Path, "file")); err != nil {
-		t.Fatal(err)
-	}
-	b.succeed()
-	b.succeed()
-}
-
 func TestARunThatIsStoppedLeavesNothing(t *testing.T) {
 	b := newBench(t)
 	b.succeed()
