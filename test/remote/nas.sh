@@ -31,6 +31,7 @@ ip link set eth0 up
 
 # NFS 4 needs no port mapper and no lock daemon. Without Graceless, clients of
 # a server that has just started wait 90 seconds before they may open files.
+# Nothing is cached, so that the server sees what a test does to the directory.
 # Everybody who is root is nobody here, as on most real servers.
 cat >"$root/etc/ganesha/ganesha.conf" <<END
 NFS_Core_Param { Protocols = 4; Bind_addr = ${address%/*}; Enable_UDP = false; Enable_NLM = false; Enable_RQUOTA = false; }
@@ -46,6 +47,7 @@ EXPORT {
   Anonymous_Gid = 65534;
   Protocols = 4;
   Transports = TCP;
+  Attr_Expiration_Time = 0;
   SecType = sys;
   FSAL { Name = VFS; }
 }

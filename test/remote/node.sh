@@ -78,7 +78,7 @@ accelerator() {
     echo kvm host
   else
     say "no working hardware virtualization: the node runs in software emulation, some twenty times slower"
-    echo tcg,thread=multi,tb-size=512 max
+    echo tcg,tb-size=512 max
   fi
 }
 
@@ -88,7 +88,7 @@ start_node() {
   ip tuntap add dev "${interface}v" mode tap
   ip link set "${interface}v" master "$bridge" up
   qemu-system-x86_64 -name "$interface" -daemonize -pidfile "$state/qemu.pid" \
-    -accel "$accelerator" -cpu "$cpu" -smp 2 -m 2048 \
+    -accel "$accelerator" -cpu "$cpu" -smp 1 -m 2048 \
     -nodefaults -display none -no-reboot -serial "file:$state/console.log" \
     -kernel "$tree/vmlinuz" -initrd "$state/initrd" \
     -append "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on net.ifnames=0" \

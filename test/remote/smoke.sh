@@ -26,7 +26,6 @@ expect() { # DESCRIPTION WANTED GOT
 "$remote_dir/load.sh" --name "$name" "$work/image.tar"
 manifest=$(<"$remote_dir/smoke.yaml")
 for key in "${!value[@]}"; do manifest=${manifest//"$key"/"${value[$key]}"}; done
-rm -rf "${value[NFS_DIRECTORY]}/daily" "${value[CIFS_DIRECTORY]}/daily"
 kubectl apply -f - <<<"$manifest" >/dev/null
 
 started=$SECONDS

@@ -58,7 +58,11 @@ if ours "$state/node.pid" && ours "$state/nas.pid"; then
   print_settings
   exit
 fi
+# What an interrupted test left behind, of this cluster and of those that are gone.
 "$remote_dir/down.sh" --name "$name"
+for other in "$state_root"/*; do
+  [[ ! -d $other || -e /var/lib/backup-operator/${other##*/}/kubeconfig ]] || "$remote_dir/down.sh" --name "${other##*/}"
+done
 tree=$("$remote_dir/tree.sh")
 
 mkdir -p "$state"/{nfs,cifs}
