@@ -86,10 +86,11 @@ func (f *operatorFlags) run(ctx context.Context) error {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
 	reconciler := &controllers.BackupPolicyReconciler{
-		Client:   manager.GetClient(),
-		Recorder: manager.GetEventRecorder(string(controllers.FieldOwner)),
-		Clock:    clock.RealClock{},
-		Options:  f.options,
+		Client:    manager.GetClient(),
+		APIReader: manager.GetAPIReader(),
+		Recorder:  manager.GetEventRecorder(string(controllers.FieldOwner)),
+		Clock:     clock.RealClock{},
+		Options:   f.options,
 	}
 	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)

@@ -10,6 +10,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -29,6 +30,10 @@ const FieldOwner = client.FieldOwner("backup-operator")
 // scheduleGrace is how long after its time a run's start may take to show before the next run's time is looked at anew.
 const scheduleGrace = 5 * time.Second
 
+// refusedPause is how long to wait before a CronJob that the API server refused is tried again: a quota or an admission
+// policy may have been mended, and nothing else tells of that.
+const refusedPause = 2 * time.Minute
+
 // Options are the administrator's settings of the operator, the same for all policies.
 type Options struct {
 	// RunnerImage is the image of the runner's container: the operator's own. Required.
@@ -40,9 +45,11 @@ type Options struct {
 // BackupPolicyReconciler reconciles BackupPolicies.
 type BackupPolicyReconciler struct {
 	client.Client
-	Recorder events.EventRecorder
-	Clock    clock.PassiveClock
-	Options  Options
+	// APIReader reads from the API server itself, where a cache that is behind could do harm.
+	APIReader client.Reader
+	Recorder  events.EventRecorder
+	Clock     clock.PassiveClock
+	Options   Options
 }
 
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch
@@ -79,7 +86,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{RequeueAfter: untilNextRun(status.NextScheduleTime, now)}, applyErr
+	return ctrl.Result{RequeueAfter: cmp.Or(state.retryAfter, untilNextRun(status.NextScheduleTime, now))}, applyErr
 }
 
 // enforce brings the CronJob in line with the policy and says how that went. The error is a passing fault; what the
@@ -89,14 +96,23 @@ func (r *BackupPolicyReconciler) enforce(
 ) (readiness, error) {
 	schedule, fault := checkSettings(policy, r.Options)
 	if fault != nil {
-		return stalled(schedule, current, fault), nil
+		return stalled(current, fault), nil
+	}
+	if current == nil {
+		// Applying by force takes over what is there, so what the cache doesn't know is asked for.
+		var err error
+		if current, err = getCronJob(ctx, r.APIReader, policy); err != nil {
+			return progressing(schedule, err), err
+		}
 	}
 	if current != nil && !ownedBy(current, policy) {
-		return stalled(schedule, current, notOwned(current)), nil
+		return stalled(nil, notOwned(current)), nil
 	}
 	if err := r.applyCronJob(ctx, BuildCronJob(policy, schedule, r.Options), current); err != nil {
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
-			return stalled(schedule, current, refused(err)), nil
+			state := stalled(current, refused(err))
+			state.retryAfter = refusedPause
+			return state, nil
 		}
 		return progressing(schedule, err), err
 	}

@@ -20,6 +20,16 @@ type conditions struct {
 	now        metav1.Time
 }
 
+// setFromRun sets a condition that speaks of a run. One that says the same already stays as it is, and with it the
+// generation that it was said of: after the settings have changed, it is the old ones that a run speaks for.
+func (c conditions) setFromRun(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	known := meta.FindStatusCondition(c.status.Conditions, conditionType)
+	if known == nil || known.Status != status || known.Reason != reason || known.Message != cut(message, maxConditionMessage) {
+		c.set(conditionType, status, reason, message)
+	}
+}
+
+// set sets a condition for the present generation.
 func (c conditions) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
 	condition := metav1.Condition{
 		Type: conditionType, Status: status, Reason: reason, Message: cut(message, maxConditionMessage),

@@ -23,6 +23,9 @@ const (
 	// hundred of its times never starts again
 	// (https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#starting-deadline).
 	startingDeadline = 3600
+	// activeDeadline is how long a run may take by default, in seconds: a day. A run that hangs, on a file server that
+	// is gone for example, has to end some time, or else it would hold back all that come after it.
+	activeDeadline = 24 * 3600
 	// backoffLimit is how often a run is tried again by default.
 	backoffLimit = 2
 	// history is how many Jobs of either kind are kept, so that an operator that was away finds how they went.
@@ -58,7 +61,7 @@ func BuildCronJob(policy *backupv1alpha1.BackupPolicy, schedule *Schedule, optio
 				ObjectMeta: templateMeta(policy),
 				Spec: batchv1.JobSpec{
 					BackoffLimit:          ptr.To(ptr.Deref(job.BackoffLimit, backoffLimit)),
-					ActiveDeadlineSeconds: job.ActiveDeadlineSeconds,
+					ActiveDeadlineSeconds: ptr.To(ptr.Deref(job.ActiveDeadlineSeconds, activeDeadline)),
 					PodFailurePolicy:      podFailurePolicy(),
 					Template:              corev1.PodTemplateSpec{ObjectMeta: templateMeta(policy), Spec: podSpec(policy, options)},
 				},

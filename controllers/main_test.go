@@ -89,10 +89,11 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 		return nil, err
 	}
 	reconciler = &BackupPolicyReconciler{
-		Client:   interceptor.NewClient(direct, countWrites()),
-		Recorder: manager.GetEventRecorder(string(FieldOwner)),
-		Clock:    clock.RealClock{},
-		Options:  Options{RunnerImage: "backup-operator:test"},
+		Client:    interceptor.NewClient(direct, countWrites()),
+		APIReader: direct,
+		Recorder:  manager.GetEventRecorder(string(FieldOwner)),
+		Clock:     clock.RealClock{},
+		Options:   Options{RunnerImage: "backup-operator:test"},
 	}
 	return manager, reconciler.SetupWithManager(ctx, manager)
 }
@@ -139,7 +140,7 @@ func createClaim(t *testing.T, namespace, name string) {
 // eventually waits until what holds, and tells why it didn't when it never does.
 func eventually(t *testing.T, holds func() error) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -35,13 +35,9 @@ func (r *BackupPolicyReconciler) observe(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (observation, error) {
 	var o observation
-	key := client.ObjectKey{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
-	var cronJob batchv1.CronJob
-	switch err := r.Get(ctx, key, &cronJob); {
-	case err == nil:
-		o.cronJob = &cronJob
-	case !apierrors.IsNotFound(err):
-		return o, fmt.Errorf("get CronJob %s: %w", key, err)
+	var err error
+	if o.cronJob, err = getCronJob(ctx, r, policy); err != nil {
+		return o, err
 	}
 
 	own := []client.ListOption{client.InNamespace(policy.Namespace), client.MatchingFields{indexPolicy: policy.Name}}
@@ -56,9 +52,23 @@ func (r *BackupPolicyReconciler) observe(
 	}
 	o.pods = podsByJob(pods.Items)
 
-	var err error
 	o.missingClaims, err = r.missingClaims(ctx, policy)
 	return o, err
+}
+
+// getCronJob gets the CronJob under the name of the policy's; nil if there is none.
+func getCronJob(
+	ctx context.Context, reader client.Reader, policy *backupv1alpha1.BackupPolicy,
+) (*batchv1.CronJob, error) {
+	key := client.ObjectKey{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
+	var cronJob batchv1.CronJob
+	switch err := reader.Get(ctx, key, &cronJob); {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get CronJob %s: %w", key, err)
+	}
+	return &cronJob, nil
 }
 
 func podsByJob(pods []corev1.Pod) map[types.UID][]corev1.Pod {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -17,12 +18,11 @@ import (
 )
 
 const (
-	// runVariable is the environment variable that tells the runner the name of its Job, so that a second try of the
-	// same Job goes on from what the first one has finished.
-	runVariable = "BACKUP_RUN"
-	// jobNameLabel is set by the Job controller on its pods, from
-	// https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-job-name.
-	jobNameLabel = "batch.kubernetes.io/job-name"
+	// jobVariable and jobUIDVariable are the environment variables that tell the runner which Job it is of, so that a
+	// second try of the same Job goes on from what the first one has finished. The name alone would not do: people make
+	// Jobs by hand under a name that they have used before.
+	jobVariable    = "BACKUP_JOB"
+	jobUIDVariable = "BACKUP_JOB_UID"
 	// gracePeriod is how many seconds a run has to remove what is half done when it is told to stop.
 	gracePeriod = 60
 )
@@ -46,10 +46,12 @@ func podSpec(policy *backupv1alpha1.BackupPolicy, options Options) corev1.PodSpe
 		InitContainers:                job.InitContainers,
 		Volumes:                       volumes,
 		Containers: []corev1.Container{{
-			Name:                     runnerContainer,
-			Image:                    options.RunnerImage,
-			Args:                     runnerArgs(policy),
-			Env:                      []corev1.EnvVar{jobName()},
+			Name:  runnerContainer,
+			Image: options.RunnerImage,
+			Args:  runnerArgs(policy),
+			Env: []corev1.EnvVar{
+				fromLabel(jobVariable, batchv1.JobNameLabel), fromLabel(jobUIDVariable, batchv1.ControllerUidLabel),
+			},
 			Resources:                resources(job.Resources),
 			VolumeMounts:             mounts,
 			SecurityContext:          containerSecurityContext(job.SecurityContext, podSecurity),
@@ -65,7 +67,7 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 	args := []string{
 		"backup",
 		"--policy=" + policy.Namespace + "/" + policy.Name,
-		"--run=$(" + runVariable + ")",
+		"--run=$(" + jobVariable + ")/$(" + jobUIDVariable + ")",
 		"--directory=" + literal(backupDirectory(spec)),
 		"--prefix=" + filenamePrefix(policy),
 		"--keep=" + strconv.Itoa(int(spec.TotalBackups)),
@@ -86,9 +88,10 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 // https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/.
 func literal(arg string) string { return strings.ReplaceAll(arg, "$", "$$") }
 
-func jobName() corev1.EnvVar {
-	return corev1.EnvVar{Name: runVariable, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{
-		APIVersion: "v1", FieldPath: "metadata.labels['" + jobNameLabel + "']",
+// fromLabel is an environment variable with the value of a label that the Job controller sets on its pods.
+func fromLabel(name, label string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{
+		APIVersion: "v1", FieldPath: "metadata.labels['" + label + "']",
 	}}}
 }
 

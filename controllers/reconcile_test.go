@@ -75,7 +75,7 @@ func waitReady(
 	return ready
 }
 
-func getCronJob(t *testing.T, policy *backupv1alpha1.BackupPolicy) *batchv1.CronJob {
+func mustGetCronJob(t *testing.T, policy *backupv1alpha1.BackupPolicy) *batchv1.CronJob {
 	t.Helper()
 	var cronJob batchv1.CronJob
 	key := client.ObjectKey{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
@@ -88,7 +88,7 @@ func getCronJob(t *testing.T, policy *backupv1alpha1.BackupPolicy) *batchv1.Cron
 func TestAPolicyMakesACronJob(t *testing.T) {
 	policy := apply(t, "testdata/page.yaml", namespace(t, pageClaims...))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
-	cronJob := getCronJob(t, policy)
+	cronJob := mustGetCronJob(t, policy)
 	if !ownedBy(cronJob, policy) {
 		t.Error("the CronJob would outlive the policy")
 	}
@@ -150,7 +150,7 @@ func TestSettingsTakeEffect(t *testing.T) {
 		s.Job = nil
 	})
 	waitReady(t, policy, metav1.ConditionTrue, "Suspended")
-	cronJob := getCronJob(t, policy)
+	cronJob := mustGetCronJob(t, policy)
 	pod := cronJob.Spec.JobTemplate.Spec.Template.Spec
 	if cronJob.Spec.Schedule != "30 4 * * *" || !*cronJob.Spec.Suspend || !slices.Contains(pod.Containers[0].Args, "--keep=3") {
 		t.Errorf("%+v", cronJob.Spec)
@@ -166,7 +166,7 @@ func TestSettingsTakeEffect(t *testing.T) {
 func TestWhatOthersChangeIsMended(t *testing.T) {
 	policy := apply(t, "testdata/minimal.yaml", namespace(t, "data", "backups"))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
-	wanted := getCronJob(t, policy)
+	wanted := mustGetCronJob(t, policy)
 	meddled := wanted.DeepCopy()
 	meddled.Spec.Suspend = ptr.To(true)
 	meddled.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Args[0] = "list"
@@ -175,12 +175,12 @@ func TestWhatOthersChangeIsMended(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		if diff := cmp.Diff(wanted.Spec, getCronJob(t, policy).Spec); diff != "" {
+		if diff := cmp.Diff(wanted.Spec, mustGetCronJob(t, policy).Spec); diff != "" {
 			return fmt.Errorf("not mended: %s", diff)
 		}
 		return nil
 	})
-	if err := c.Delete(t.Context(), getCronJob(t, policy)); err != nil {
+	if err := c.Delete(t.Context(), mustGetCronJob(t, policy)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
@@ -192,14 +192,21 @@ func TestWhatOthersChangeIsMended(t *testing.T) {
 func TestBadSettingsLeaveTheOldOnesInForce(t *testing.T) {
 	policy := apply(t, "testdata/minimal.yaml", namespace(t, "data", "backups"))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
-	before := getCronJob(t, policy)
+	before := mustGetCronJob(t, policy)
 	change(t, policy, func(s *backupv1alpha1.BackupPolicySpec) { s.Schedule = "99 99 * * *" })
 	ready := waitReady(t, policy, metav1.ConditionFalse, "InvalidSchedule")
 	if !strings.Contains(ready.Message, "settings of before stay in force") {
 		t.Errorf("message: %s", ready.Message)
 	}
-	if after := getCronJob(t, policy); after.ResourceVersion != before.ResourceVersion {
+	if after := mustGetCronJob(t, policy); after.ResourceVersion != before.ResourceVersion {
 		t.Error("the CronJob was touched")
+	}
+	var now backupv1alpha1.BackupPolicy
+	if err := controlplane.NewClient(t).Get(t.Context(), client.ObjectKeyFromObject(policy), &now); err != nil {
+		t.Fatal(err)
+	}
+	if now.Status.Schedule != before.Spec.Schedule || now.Status.NextScheduleTime == nil {
+		t.Errorf("the status does not tell of the schedule in force: %+v", now.Status)
 	}
 	change(t, policy, func(s *backupv1alpha1.BackupPolicySpec) { s.Schedule = "0 5 * * *" })
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
@@ -218,6 +225,44 @@ func TestWhatTheAPIServerRefusesIsTold(t *testing.T) {
 	}
 }
 
+// TestWhatTheAPIServerRefusesIsTriedAgain, because nothing tells when a quota has been raised.
+func TestWhatTheAPIServerRefusesIsTriedAgain(t *testing.T) {
+	ns := namespace(t, "data", "backups")
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: ns}}
+	none := corev1.ResourceList{"count/cronjobs.batch": resource.MustParse("0")}
+	quota.Spec.Hard = none
+	c := controlplane.NewClient(t)
+	if err := c.Create(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	quota.Status.Hard, quota.Status.Used = none, none // As the controller manager would.
+	if err := c.Status().Update(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	policy := apply(t, "testdata/minimal.yaml", ns)
+	waitReady(t, policy, metav1.ConditionFalse, "CronJobRefused")
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(policy)}
+	eventually(t, func() error {
+		result, err := reconciler.Reconcile(t.Context(), request)
+		if err == nil && result.RequeueAfter != refusedPause {
+			err = fmt.Errorf("tried again after %s", result.RequeueAfter)
+		}
+		return err
+	})
+	if err := c.Delete(t.Context(), quota); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		_, err := reconciler.Reconcile(t.Context(), request)
+		if err != nil {
+			return err
+		}
+		_, err = getCronJob(t.Context(), c, policy)
+		return err
+	})
+	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
+}
+
 func TestAStrangersCronJobIsLeftAlone(t *testing.T) {
 	ns := namespace(t, "data", "backups")
 	stranger := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "small-backup", Namespace: ns}}
@@ -228,16 +273,13 @@ func TestAStrangersCronJobIsLeftAlone(t *testing.T) {
 	if err := c.Create(t.Context(), stranger); err != nil {
 		t.Fatal(err)
 	}
-	// The operator must have seen it before the policy comes.
-	eventually(t, func() error {
-		return reconciler.Get(t.Context(), client.ObjectKeyFromObject(stranger), &batchv1.CronJob{})
-	})
+	// At once, so that the cache may well not know of the CronJob.
 	policy := apply(t, "testdata/minimal.yaml", ns)
 	ready := waitReady(t, policy, metav1.ConditionFalse, "CronJobNotOwned")
 	if !strings.Contains(ready.Message, "small-backup") {
 		t.Errorf("message: %s", ready.Message)
 	}
-	if now := getCronJob(t, policy); now.ResourceVersion != stranger.ResourceVersion {
+	if now := mustGetCronJob(t, policy); now.ResourceVersion != stranger.ResourceVersion {
 		t.Error("the stranger's CronJob was touched")
 	}
 	if err := c.Delete(t.Context(), stranger); err != nil {
@@ -253,7 +295,7 @@ func TestAMissingClaimIsWaitedFor(t *testing.T) {
 	if !strings.Contains(ready.Message, "data") || strings.Contains(ready.Message, "backups,") {
 		t.Errorf("message: %s", ready.Message)
 	}
-	getCronJob(t, policy) // Backups begin when the claim is there, operator or not.
+	mustGetCronJob(t, policy) // Backups begin when the claim is there, operator or not.
 	createClaim(t, ns, "data")
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
 }
@@ -313,7 +355,7 @@ func waitRun(
 func endRun(t *testing.T, policy *backupv1alpha1.BackupPolicy, name string, said report.Report) {
 	t.Helper()
 	c := controlplane.NewClient(t)
-	template := getCronJob(t, policy).Spec.JobTemplate
+	template := mustGetCronJob(t, policy).Spec.JobTemplate
 	job := &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: policy.Namespace, Labels: template.Labels},
 		Spec:       template.Spec,

@@ -31,6 +31,8 @@ type readiness struct {
 	schedule *Schedule
 	// scheduled says that the schedule starts runs.
 	scheduled bool
+	// retryAfter is when to try again what only others can mend, and of which nothing tells; 0 for never.
+	retryAfter time.Duration
 }
 
 // inForce is the readiness of a policy whose CronJob is as it should be.
@@ -49,19 +51,25 @@ func inForce(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) readiness 
 			r.message += " in the time zone " + zone
 		}
 	}
+	if remoteIsEnabled(&policy.Spec) && !remoteIsMounted(&policy.Spec) {
+		r.message += "; the remote partition is enabled, but nothing goes there: set fileBackupMode to RSYNC to " +
+			"synchronize the backups to it"
+	}
 	return r
 }
 
-// stalled is the readiness of a policy that waits for somebody to mend it.
-func stalled(schedule *Schedule, current *batchv1.CronJob, f *fault) readiness {
-	message := f.message
-	if current != nil && f.reason != backupv1alpha1.ReasonCronJobNotOwned {
-		message += "; until then the settings of before stay in force"
+// stalled is the readiness of a policy that waits for somebody to mend it. Its present CronJob, nil if it has none, goes
+// on running.
+func stalled(current *batchv1.CronJob, f *fault) readiness {
+	r := readiness{
+		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled, reason: f.reason, message: f.message,
 	}
-	return readiness{
-		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled,
-		reason: f.reason, message: message, schedule: schedule,
+	if current != nil {
+		r.message += "; until then the settings of before stay in force"
+		r.schedule, _ = parseSchedule(current.Spec.Schedule, ptr.Deref(current.Spec.TimeZone, ""), "")
+		r.scheduled = r.schedule != nil && !ptr.Deref(current.Spec.Suspend, false)
 	}
+	return r
 }
 
 // progressing is the readiness of a policy that the operator has not brought into force yet.
@@ -166,7 +174,7 @@ func runsAfter(runs []endedRun, last *backupv1alpha1.Run) []endedRun {
 func takeRun(c conditions, run *endedRun) {
 	status := c.status
 	if len(runsAfter([]endedRun{*run}, status.LastRun)) > 0 || sameRun(status.LastRun, run) {
-		if known := status.LastRun; run.report != nil || known == nil || !sameRun(known, run) || known.Archive == "" {
+		if run.report != nil || !sameRun(status.LastRun, run) {
 			status.LastRun = run.asRun()
 		}
 		takeSync(c, run)
@@ -204,10 +212,10 @@ func takeSync(c conditions, run *endedRun) {
 		return
 	}
 	if sync := run.report.Sync; sync.OK {
-		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded,
+		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded,
 			fmt.Sprintf("rsyncDirectory holds %d backups", sync.Backups))
 	} else {
-		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, reasonOf(run), sync.Message)
+		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, reasonOf(run), sync.Message)
 	}
 }
 
@@ -221,20 +229,17 @@ func setRunConditions(c conditions, synchronizes bool) {
 	const none = "no run has ended yet"
 	switch last := c.status.LastRun; {
 	case last == nil:
-		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
+		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
 	case last.Outcome == backupv1alpha1.OutcomeSucceeded:
-		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded, last.Message)
+		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded, last.Message)
 	default:
-		c.set(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionFalse, last.Reason, last.Message)
+		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionFalse, last.Reason, last.Message)
 	}
 	switch known := meta.FindStatusCondition(c.status.Conditions, backupv1alpha1.ConditionSynchronized); {
 	case !synchronizes:
 		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionSynchronized)
 	case known == nil:
-		c.set(backupv1alpha1.ConditionSynchronized, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
-	default:
-		// How the mirror stands does not change with the settings, but the generation that it is said of does.
-		known.ObservedGeneration = c.generation
+		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
 	}
 }
 

@@ -268,12 +268,33 @@ func TestNothingIsForgotten(t *testing.T) {
 	policy, past := rsyncPolicy(), newPastRuns(t)
 	past.succeeded("run-1", 1)
 	before := statusOf(t, policy, past.seen).DeepCopy()
-	past.seen.pods = nil
+	past.seen.pods = map[types.UID][]corev1.Pod{}
 	if diff := cmp.Diff(before, statusOf(t, policy, past.seen)); diff != "" {
 		t.Errorf("without the pod: %s", diff)
 	}
 	if diff := cmp.Diff(before, statusOf(t, policy, observation{})); diff != "" {
 		t.Errorf("without the Job: %s", diff)
+	}
+	past.reported(past.job("run-2", 2, batchv1.JobFailed, "BackoffLimitExceeded"), report.Report{
+		Outcome: report.Failed, Reason: report.ReasonNotEnoughSpace, Message: "needed 9, free 1"})
+	before = statusOf(t, policy, past.seen).DeepCopy()
+	past.seen.pods = map[types.UID][]corev1.Pod{}
+	if diff := cmp.Diff(before, statusOf(t, policy, past.seen)); diff != "" {
+		t.Errorf("without the pod of a run that failed: %s", diff)
+	}
+}
+
+// TestRunsSpeakForTheirOwnSettings: a mirror that the settings name since is none that a run has seen.
+func TestRunsSpeakForTheirOwnSettings(t *testing.T) {
+	policy, past := rsyncPolicy(), newPastRuns(t)
+	past.succeeded("run-1", 1)
+	statusOf(t, policy, past.seen)
+	policy.Generation++
+	status := statusOf(t, policy, past.seen)
+	for name, want := range map[string]int64{"Ready": 4, "Synchronized": 3, "BackupSucceeded": 3} {
+		if got := meta.FindStatusCondition(status.Conditions, name); got.ObservedGeneration != want {
+			t.Errorf("%s speaks of generation %d, want %d", name, got.ObservedGeneration, want)
+		}
 	}
 }
 
@@ -351,10 +372,12 @@ func TestSettingsTheCRDCannotCheck(t *testing.T) {
 			t.Errorf("want %s with %q, got %+v", c.reason, c.message, fault)
 			continue
 		}
-		status := nextStatus(policy, stalled(nil, &batchv1.CronJob{}, fault), observation{}, start)
+		current := &batchv1.CronJob{Spec: batchv1.CronJobSpec{Schedule: "1 2 * * *"}}
+		status := nextStatus(policy, stalled(current, fault), observation{}, start)
 		wantCondition(t, status, "Ready", metav1.ConditionFalse, c.reason)
 		wantCondition(t, status, "Stalled", metav1.ConditionTrue, c.reason)
-		if status.NextScheduleTime != nil || !strings.Contains(status.Conditions[0].Message, "settings of before") {
+		if status.Schedule != "1 2 * * *" || status.NextScheduleTime == nil ||
+			!strings.Contains(status.Conditions[0].Message, "settings of before") {
 			t.Errorf("%+v", status)
 		}
 	}

@@ -65,7 +65,8 @@ type JobTemplate struct {
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// activeDeadlineSeconds is how long a run may take, in seconds, before Kubernetes ends it. Default: no limit.
+	// activeDeadlineSeconds is how long a run may take, in seconds, before Kubernetes ends it, waiting for
+	// its volumes included. Default: 86400, a day.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`

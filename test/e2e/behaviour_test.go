@@ -123,6 +123,9 @@ func TestDeletingThePolicyLeavesTheArchives(t *testing.T) {
 	// The policy applied anew goes on where it was.
 	p = a.apply("appliance", func(s *spec) { s.TotalBackups = 1 })
 	newest := p.mustRun().Archive
+	if newest == before[0] {
+		t.Fatal("a Job under a name that was used before made no backup")
+	}
 	wantSame(t, "after its return", []string{newest}, archivesIn(t, a.path("backups", "daily"), "appliance"))
 }
 
