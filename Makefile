@@ -61,6 +61,7 @@ test: packages ## Run the tests, the API's against a real control plane (built f
 	@assets=$$(hack/cluster/build.sh); \
 	echo "Testing $(PACKAGES)"; \
 	KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	@go -C test/remote/smb-csi test $(TESTFLAGS) ./...
 
 .PHONY: test-race
 test-race: packages ## Run the tests with the race detector (needs a C compiler).

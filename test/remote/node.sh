@@ -51,7 +51,7 @@ END
   mv "$tree/root/node/host_key.$$.dropbear" "$disk/etc/host_key"
   rm "$tree/root/node/host_key.$$"
   echo "$node_address $(<"$state/host_key.pub")" >"$state/known_hosts"
-  mke2fs -q -t ext4 -O ^has_journal -d "$disk" "$state/node.img" 1G
+  mke2fs -q -t ext4 -O ^has_journal -d "$disk" "$state/node.img" 1G >&2
   rm -rf "$disk"
 }
 

@@ -57,7 +57,7 @@ chroot "$root" modprobe -a -S "$version" --show-depends virtio_pci virtio_blk vi
   awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$work/drivers"
 
 mkdir -p "$root/node" "$root/export"
-mke2fs -q -t ext4 -O ^has_journal -d "$root" "$work/disk.img" 4G
+mke2fs -q -t ext4 -O ^has_journal -d "$root" "$work/disk.img" 4G >&2
 mv -T "$work" "$result"
 trap - EXIT
 echo "$result"
