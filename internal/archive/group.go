@@ -80,7 +80,12 @@ func (g *grouper) note(path string, kind WarningKind, err error) {
 		return
 	}
 	f.note(path, kind, err)
-	if len(f.warnings) >= groupWarnings {
+	g.flushWarnings()
+}
+
+// flushWarnings sends the group on its way if it holds so many warnings that they are to be reported.
+func (g *grouper) flushWarnings() {
+	if g.current != nil && len(g.current.warnings) >= groupWarnings {
 		g.flush()
 	}
 }
@@ -97,6 +102,8 @@ func (g *grouper) file(it item) (archived bool, err error) {
 		it.release()
 		return false, g.err
 	}
+	// What can't be read is noted without a member that would close the group some day.
+	defer g.flushWarnings()
 	regular := it.stat.kind() == unix.S_IFREG && it.link == ""
 	switch {
 	case regular && it.stat.id == g.output:
