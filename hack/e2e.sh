@@ -15,19 +15,32 @@ say() { echo "e2e: $*" >&2; }
 
 # Inside the cluster: install and test.
 if [[ ${E2E_IMAGE_ARCHIVE:-} ]]; then
-  trap 'test/remote/down.sh --name "$CLUSTER_NAME"' EXIT
   say "loading the image into the node"
   hack/cluster/load.sh --name "$CLUSTER_NAME" "$E2E_IMAGE_ARCHIVE"
+
+  say "starting a file server, and a node that can mount NFS and CIFS, meanwhile"
+  work=$(mktemp -d)
+  remote=
+  clean_up() {
+    if [[ $remote ]]; then
+      kill "$remote" 2>/dev/null || true
+      wait "$remote" 2>/dev/null || true
+    fi
+    test/remote/down.sh --name "$CLUSTER_NAME"
+    rm -rf "$work" ${overlay:+"$overlay"}
+  }
+  trap clean_up EXIT
+  test/remote/up.sh --name "$CLUSTER_NAME" --image "$E2E_IMAGE_ARCHIVE" >"$work/settings" 2>"$work/remote.log" &
+  remote=$!
 
   say "installing with kustomize"
   mkdir -p bin
   overlay=$(mktemp -d -p bin)
-  trap 'rm -rf "$overlay"; test/remote/down.sh --name "$CLUSTER_NAME"' EXIT
   mkdir "$overlay/image"
   cat >"$overlay/image/kustomization.yaml" <<END
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
-images: [{name: backup-operator, newName: "${E2E_IMAGE%:*}", newTag: "${E2E_IMAGE##*:}"}]
+images: [{name: localhost/appliance-backup-operator, newName: "${E2E_IMAGE%:*}", newTag: "${E2E_IMAGE##*:}"}]
 END
   cat >"$overlay/kustomization.yaml" <<END
 resources: [../../config/default]
@@ -39,13 +52,18 @@ END
   go test -tags e2e -count=1 -timeout 10m -v -run '^TestTotalOfBackups$' ./test/e2e
   kubectl delete --wait -f "$overlay/all.yaml" >&2
 
-  say "starting a file server, and a node that can mount NFS and CIFS"
-  settings=$(test/remote/up.sh --name "$CLUSTER_NAME" --image "$E2E_IMAGE_ARCHIVE")
-  while IFS='=' read -r key value; do export "REMOTE_$key=$value"; done <<<"$settings"
+  say "waiting for the file server and its node"
+  if ! wait "$remote"; then
+    cat "$work/remote.log" >&2
+    exit 1
+  fi
+  while IFS='=' read -r key value; do export "REMOTE_$key=$value"; done <"$work/settings"
 
   say "installing the chart"
   "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-operator-system --create-namespace \
     --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --wait --timeout 5m >&2
+  say "testing the runner on a kernel's own NFS and CIFS mounts"
+  test/remote/runner.sh --name "$CLUSTER_NAME" >&2
   say "testing"
   go test -tags e2e -count=1 -timeout 40m -v "$@" ./test/e2e
   exit
