@@ -118,7 +118,8 @@ const (
 	Grew WarningKind = "Grew"
 	// Shrank: the file became shorter while it was read. The missing part is archived as zeros: incomplete.
 	Shrank WarningKind = "Shrank"
-	// Vanished: the file was gone before it could be opened. Nothing is archived, and nothing is missing.
+	// Vanished: the file was gone before it could be opened. Nothing is archived, and nothing is missing. A file that
+	// another one took the place of hasn't vanished: that one is archived.
 	Vanished WarningKind = "Vanished"
 	// Unreadable: the file, directory or its metadata couldn't be read, in whole or in part: incomplete.
 	Unreadable WarningKind = "Unreadable"

@@ -28,9 +28,6 @@ type content struct {
 	failed error // the first error of read
 }
 
-// errReplaced means that there is another kind of file now under the name than the walk saw.
-var errReplaced = errors.New("replaced by another kind of file")
-
 // openContent opens a regular file; the caller has one use of it. With an error that leaves something to be archived
 // (extended attributes that can't be read), the content is returned too.
 func openContent(it *item) (*content, error) {

@@ -35,8 +35,11 @@ func (j *journal) note(path string, kind WarningKind, err error) {
 // noteError notes that a file couldn't be archived, or not all of it.
 func (j *journal) noteError(path string, err error) {
 	kind := Unreadable
-	if vanished(err) || errors.Is(err, errReplaced) {
+	switch {
+	case vanished(err):
 		kind = Vanished
+	case errors.Is(err, errSocket):
+		kind = Skipped
 	}
 	j.note(path, kind, err)
 }
@@ -44,14 +47,29 @@ func (j *journal) noteError(path string, err error) {
 // appendEntry appends an item's tar entry, headers and content, to dst. It returns whether there is one: the file may
 // be gone or unreadable, which is noted.
 func (j *journal) appendEntry(dst []byte, it *item) ([]byte, bool) {
+	out := dst
+	err := it.tryTwice(func() (err error) {
+		out, err = j.tryEntry(dst, it)
+		return err
+	})
+	if err != nil {
+		j.noteError(it.path, err)
+		return dst, false
+	}
+	return out, true
+}
+
+// tryEntry is appendEntry where the item must still be what its stat says: errors for which replaced is true mean that
+// it isn't. A file of the same kind is as good as the one that the walk saw; which one it was stands in it.stat.id then.
+func (j *journal) tryEntry(dst []byte, it *item) ([]byte, error) {
 	if it.link != "" {
-		return j.appendHardLink(dst, it), true
+		return j.appendHardLink(dst, it), nil
 	}
 	switch it.stat.kind() {
 	case unix.S_IFREG:
 		return j.appendFile(dst, it)
 	case unix.S_IFDIR:
-		return j.appendDirectory(dst, it), true
+		return j.appendDirectory(dst, it), nil
 	case unix.S_IFLNK:
 		return j.appendSymlink(dst, it)
 	default:
@@ -60,19 +78,19 @@ func (j *journal) appendEntry(dst []byte, it *item) ([]byte, bool) {
 }
 
 // appendFile appends a regular file that is small enough to share a frame.
-func (j *journal) appendFile(dst []byte, it *item) ([]byte, bool) {
-	c := j.open(it)
-	if c == nil {
-		return dst, false
+func (j *journal) appendFile(dst []byte, it *item) ([]byte, error) {
+	c, err := j.open(it)
+	if err != nil {
+		return dst, err
 	}
 	defer c.release()
 	if c.size > maxGrown {
-		if c.stat.id != it.stat.id {
-			j.note(it.path, Unreadable, errors.New("replaced by a much bigger file just before it was read"))
-			return dst, false
+		if c.stat.id != it.stat.id || it.stat.size > maxGrown {
+			return dst, errOutgrown
 		}
 		c.size, c.extents = it.stat.size, nil
 	}
+	it.stat.id = c.stat.id
 	dst = c.appendHeader(dst)
 	size := c.dataSize()
 	start := len(dst)
@@ -82,16 +100,17 @@ func (j *journal) appendFile(dst []byte, it *item) ([]byte, bool) {
 	j.tally.files++
 	j.tally.bytes += size
 	j.tally.entries++
-	return appendPadding(dst, size), true
+	return appendPadding(dst, size), nil
 }
 
-// open opens a regular file and notes what is wrong with it; nil if it can't be archived.
-func (j *journal) open(it *item) *content {
+// open opens a regular file. What is wrong with one that can be archived all the same is noted.
+func (j *journal) open(it *item) (*content, error) {
 	c, err := openContent(it)
-	if err != nil {
+	if c != nil && err != nil {
 		j.noteError(it.path, err)
+		err = nil
 	}
-	return c
+	return c, err
 }
 
 // finish notes what became of a file while it was read.
@@ -116,21 +135,20 @@ func (j *journal) appendDirectory(dst []byte, it *item) []byte {
 	return appendHeader(dst, h)
 }
 
-func (j *journal) appendSymlink(dst []byte, it *item) ([]byte, bool) {
+func (j *journal) appendSymlink(dst []byte, it *item) ([]byte, error) {
 	target, err := readLinkAt(it.parent.fd, it.name, it.stat.size)
 	if errors.Is(err, unix.EINVAL) {
 		err = errReplaced // not a link any more
 	}
 	if err != nil {
-		j.noteError(it.path, fmt.Errorf("read link: %w", err))
-		return dst, false
+		return dst, fmt.Errorf("read link: %w", err)
 	}
 	h := newHeader(&it.stat, it.path)
 	h.typ, h.link = typeSymlink, target
 	h.records = j.records(it, xattrsAt(it.parent.fd, it.name))
 	j.tally.symlinks++
 	j.tally.entries++
-	return appendHeader(dst, h), true
+	return appendHeader(dst, h), nil
 }
 
 func (j *journal) appendHardLink(dst []byte, it *item) []byte {
@@ -142,7 +160,7 @@ func (j *journal) appendHardLink(dst []byte, it *item) []byte {
 }
 
 // appendSpecial appends a device node or a named pipe.
-func (j *journal) appendSpecial(dst []byte, it *item) ([]byte, bool) {
+func (j *journal) appendSpecial(dst []byte, it *item) ([]byte, error) {
 	h := newHeader(&it.stat, it.path)
 	switch it.stat.kind() {
 	case unix.S_IFIFO:
@@ -152,8 +170,7 @@ func (j *journal) appendSpecial(dst []byte, it *item) ([]byte, bool) {
 	case unix.S_IFBLK:
 		h.typ = typeBlock
 	default:
-		j.note(it.path, Unreadable, fmt.Errorf("unknown type of file %#o", it.stat.kind()))
-		return dst, false
+		return dst, fmt.Errorf("unknown type of file %#o", it.stat.kind())
 	}
 	if h.typ != typeFIFO {
 		h.major, h.minor = unix.Major(it.stat.rdev), unix.Minor(it.stat.rdev)
@@ -161,7 +178,7 @@ func (j *journal) appendSpecial(dst []byte, it *item) ([]byte, bool) {
 	h.records = j.records(it, xattrsAt(it.parent.fd, it.name))
 	j.tally.specials++
 	j.tally.entries++
-	return appendHeader(dst, h), true
+	return appendHeader(dst, h), nil
 }
 
 // records reads extended attributes and notes what couldn't be read.

@@ -110,18 +110,10 @@ func (g *grouper) file(it item) (archived bool, err error) {
 		g.note(it.path, Itself, errItself)
 		it.release()
 		return false, g.err
-	case regular && it.stat.size > smallFile:
-		archived = g.big(&it)
+	case regular && it.stat.size > smallFile, it.link == "" && it.stat.nlink > 1 && it.self == nil:
+		archived = g.now(&it)
 		it.release()
 		return archived, g.err
-	case it.link == "" && it.stat.nlink > 1 && it.self == nil:
-		// Further names will be links to this entry, so it must be known now whether there is one.
-		raw, ok := g.current.appendEntry(nil, &it)
-		it.release()
-		if ok {
-			g.add(member{item: it, raw: raw}, int64(len(raw)))
-		}
-		return ok, g.err
 	}
 	size := int64(headerEstimate)
 	if regular {
@@ -144,13 +136,47 @@ func (g *grouper) add(m member, size int64) {
 	}
 }
 
-// big archives a file in chunks of its own: its headers close the group before them.
-func (g *grouper) big(it *item) bool {
-	c := g.current.open(it)
-	if c == nil {
+// now archives an item while the walk waits: a big file, or one with several names. Further names will be links to its
+// entry, so it must be known whether there is one, and whether the file in it is the one that the walk saw.
+func (g *grouper) now(it *item) bool {
+	saw := it.stat.id
+	err := it.tryTwice(func() error {
+		if it.stat.kind() == unix.S_IFREG && it.stat.size > smallFile {
+			return g.big(it)
+		}
+		return g.whole(it)
+	})
+	if err != nil {
+		if f := g.frame(); f != nil {
+			f.noteError(it.path, err)
+		}
 		return false
 	}
+	return it.stat.id == saw
+}
+
+// whole archives an item that shares a frame with others.
+func (g *grouper) whole(it *item) error {
+	raw, err := g.current.tryEntry(nil, it)
+	if err == nil && it.stat.kind() != unix.S_IFREG {
+		// It was read by its name, under which there may be another one by now, or nothing.
+		now, _ := lstatAt(it.parent.fd, it.name)
+		it.stat.id = now.id
+	}
+	if err == nil {
+		g.add(member{raw: raw}, int64(len(raw)))
+	}
+	return err
+}
+
+// big archives a file in chunks of its own: its headers close the group before them.
+func (g *grouper) big(it *item) error {
+	c, err := g.current.open(it)
+	if err != nil {
+		return err
+	}
 	defer c.release()
+	it.stat.id = c.stat.id
 	g.current.tally.files++
 	g.current.tally.entries++
 	g.add(member{raw: c.appendHeader(nil)}, groupSize)
@@ -159,10 +185,10 @@ func (g *grouper) big(it *item) bool {
 	for offset := int64(0); offset == 0 || offset < size; offset += chunkSize {
 		f := g.frame()
 		if f == nil {
-			return false
+			return g.err
 		}
 		f.chunk = chunk{content: c.use(), offset: offset, size: min(chunkSize, size-offset), last: offset+chunkSize >= size}
 		g.flush()
 	}
-	return true
+	return nil
 }

@@ -5,7 +5,6 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -41,8 +40,8 @@ func (it *item) release() {
 // visitor is told what the walk finds, in the order in which it is to be archived: each directory before what is in it,
 // names in one directory sorted by bytes.
 type visitor interface {
-	// file takes an item over. It returns whether the file is or will be in the archive under it.path, so that further
-	// names can be links to it. An error ends the walk.
+	// file takes an item over. It returns whether that very file is or will be in the archive under it.path, so that
+	// further names can be links to it. An error ends the walk.
 	file(it item) (archived bool, err error)
 	// note is told of a file that isn't as it should be.
 	note(path string, kind WarningKind, err error)
@@ -136,15 +135,24 @@ func (w *walker) directory(d *directory, path string) error {
 		if err := context.Cause(w.ctx); err != nil {
 			return err
 		}
-		if err := w.entry(d, name, path+"/"+name); err != nil {
+		if err := w.entry(d, name, path+"/"+name, firstLook); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// look tells whether the walk comes by for the first time, or once more to a name under which there was something else
+// a moment ago.
+type look bool
+
+const (
+	firstLook  look = false
+	secondLook look = true
+)
+
 // entry visits one name in a directory, and what is below it.
-func (w *walker) entry(parent *directory, name, path string) error {
+func (w *walker) entry(parent *directory, name, path string, l look) error {
 	st, err := lstatAt(parent.fd, name)
 	if err != nil {
 		w.noteError(path, "stat", err)
@@ -157,9 +165,9 @@ func (w *walker) entry(parent *directory, name, path string) error {
 	}
 	switch {
 	case isDirectory:
-		return w.subdirectory(parent, name, path, st)
+		return w.subdirectory(parent, name, path, st, l)
 	case st.kind() == unix.S_IFSOCK:
-		w.visitor.note(path, Skipped, errors.New("sockets aren't archived"))
+		w.visitor.note(path, Skipped, errSocket)
 		return nil
 	}
 	it := item{parent: parent.use(), name: name, path: path, stat: st}
@@ -194,7 +202,7 @@ func (w *walker) linked(it item) error {
 }
 
 // subdirectory visits a directory and what is in it.
-func (w *walker) subdirectory(parent *directory, name, path string, st stat) error {
+func (w *walker) subdirectory(parent *directory, name, path string, st stat, l look) error {
 	it := item{parent: parent.use(), name: name, path: path, stat: st}
 	fd, err := openAt(parent.fd, name, unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err == nil {
@@ -204,9 +212,13 @@ func (w *walker) subdirectory(parent *directory, name, path string, st stat) err
 			it.stat = st
 		}
 	}
+	if replaced(err) && l == firstLook {
+		it.release()
+		return w.entry(parent, name, path, secondLook)
+	}
 	if err != nil {
 		w.noteError(path, "open directory", err)
-		if vanished(err) {
+		if vanished(err) || replaced(err) {
 			it.release()
 			return nil
 		}
@@ -229,9 +241,4 @@ func (w *walker) noteError(path, op string, err error) {
 		kind = Vanished
 	}
 	w.visitor.note(path, kind, fmt.Errorf("%s: %w", op, err))
-}
-
-// vanished tells whether an error means that what was there a moment ago isn't any more, or is something else now.
-func vanished(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
