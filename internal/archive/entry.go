@@ -85,7 +85,8 @@ func (j *journal) appendFile(dst []byte, it *item) ([]byte, error) {
 	}
 	defer c.release()
 	if c.size > maxGrown {
-		if c.stat.id != it.stat.id || it.stat.size > maxGrown {
+		// A log that has just got long is cut where it was, but not another file that took its place.
+		if c.stat.id != it.stat.id || it.stat.size > maxGrown || bornOf(c.fd).after(it.stat.ctime) {
 			return dst, errOutgrown
 		}
 		c.size, c.extents = it.stat.size, nil

@@ -42,6 +42,10 @@ type timestamp struct {
 	nsec int64
 }
 
+func (t timestamp) after(other timestamp) bool {
+	return t.sec > other.sec || t.sec == other.sec && t.nsec > other.nsec
+}
+
 // tarHeader is what the headers of one entry say. The zero value of a field means that it isn't written.
 type tarHeader struct {
 	typ      byte

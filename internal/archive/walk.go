@@ -105,12 +105,6 @@ type walker struct {
 	links   map[fileID]firstName // files with names yet to come
 }
 
-// firstName is the name under which a file with several names is in the archive.
-type firstName struct {
-	path string
-	left uint64 // number of names not yet seen; the rest may be outside the source
-}
-
 // walk visits everything in the tree. Memory follows the sizes of the directories on the path that it is on, and the
 // number of files of which it has seen some names and not all.
 func (t *tree) walk(ctx context.Context, v visitor) error {
@@ -176,29 +170,6 @@ func (w *walker) entry(parent *directory, name, path string, l look) error {
 		return err
 	}
 	return w.linked(it)
-}
-
-// linked visits a file that has several names.
-func (w *walker) linked(it item) error {
-	id, left := it.stat.id, it.stat.nlink
-	first, seen := w.links[id]
-	if seen {
-		it.link, left = first.path, first.left
-	}
-	path := it.path
-	archived, err := w.visitor.file(it)
-	switch {
-	case err != nil || !archived && !seen:
-		return err
-	case !seen:
-		first.path = path
-	}
-	if first.left = left - 1; first.left == 0 {
-		delete(w.links, id)
-	} else {
-		w.links[id] = first
-	}
-	return nil
 }
 
 // subdirectory visits a directory and what is in it.
