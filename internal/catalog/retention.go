@@ -15,11 +15,8 @@ type Rules struct {
 	// Keep is how many backups are kept, at least 1.
 	Keep int
 	// Current is the file name of the backup that the run has just made. It is kept even if its name isn't the newest,
-	// as happens after a clock was set back. Empty if there is none.
+	// as happens when a clock was set back or two runs end within one second. Empty if there is none.
 	Current string
-	// OnlyIncomplete says that no complete backup may be removed, because the run that asks was incomplete: what is
-	// missing now may be found in one of them only.
-	OnlyIncomplete bool
 }
 
 // Decision is what is to happen with one backup, and why.
@@ -36,42 +33,42 @@ type Decision struct {
 //  1. What isn't provably a good archive of the policy's own is kept and doesn't count: strangers' files, other
 //     policies' archives, damaged archives.
 //  2. The current backup is kept.
-//  3. The newest Keep backups are kept; the current one is counted among them.
-//  4. The newest complete backup is kept besides, however many incomplete ones came after it.
-//  5. Complete backups are kept when the run that asks was incomplete.
+//  3. The newest Keep complete backups are kept; the current one, when it is complete, is counted among them.
+//  4. Unless the current backup is complete, all complete ones are kept, for what is missing now may be found in one of
+//     them only; and of the incomplete ones the newest Keep, the current one counted among them.
+//  5. When it is complete, incomplete ones are kept, newest first, in the places that complete ones leave free among
+//     Keep.
 //  6. All others are removed.
 //
-// Two consequences hold for every listing. Something is only ever removed when Keep good backups remain. And removing
+// Three consequences hold for every listing. An incomplete backup never takes the place of a complete one. A complete
+// backup is only ever removed when the current one is there, is complete, and Keep complete ones remain. And removing
 // from one directory is safe for its mirror: a backup that would be kept in the mirror ranks there no better than it
 // does here, so it is kept here too, and a backup directory can be pruned while its mirror can't be reached.
 func Retain(backups []Backup, rules Rules) []Decision {
 	sorted := slices.SortedFunc(slices.Values(backups), newestFirst)
-	own := func(b Backup) bool { return b.Good() && b.Header.Policy == rules.Policy }
-	newestComplete := slices.IndexFunc(sorted, func(b Backup) bool { return own(b) && b.State == Complete })
-	left := max(rules.Keep, 1)
-	if slices.ContainsFunc(sorted, func(b Backup) bool { return own(b) && b.File == rules.Current }) {
-		left--
-	}
-
+	rules.Keep = max(rules.Keep, 1)
+	renewed := slices.ContainsFunc(sorted, func(b Backup) bool { return rules.isCurrent(b) && b.State == Complete })
+	left := rules.places(sorted, renewed)
 	decisions := make([]Decision, 0, len(sorted))
-	for i, b := range sorted {
+	for _, b := range sorted {
 		d := Decision{Backup: b, Keep: true}
 		switch {
 		case b.State == Foreign:
 			d.Reason = "it is not a backup that this program knows"
 		case b.State == Damaged:
 			d.Reason = "it is damaged: look into it, and remove it by hand"
-		case !own(b):
+		case !rules.owns(b):
 			d.Reason = fmt.Sprintf("it belongs to the policy %q", b.Header.Policy)
-		case b.File == rules.Current:
+		case rules.isCurrent(b):
 			d.Reason = "it has just been made"
-		case left > 0:
-			left--
+		case left[b.State] > 0:
+			left[b.State]--
 			d.Reason = fmt.Sprintf("it is one of the newest %d", rules.Keep)
-		case i == newestComplete:
-			d.Reason = "it is the newest complete backup"
-		case rules.OnlyIncomplete && b.State == Complete:
-			d.Reason = "it is complete and the latest run was not"
+		case b.State == Complete && !renewed:
+			d.Reason = "it is complete, and the latest run made no complete one"
+		case b.State == Incomplete && renewed:
+			d.Keep = false
+			d.Reason = fmt.Sprintf("it is incomplete, and its place among %d is a complete one's", rules.Keep)
 		default:
 			d.Keep = false
 			d.Reason = fmt.Sprintf("there are %d newer ones", rules.Keep)
@@ -81,14 +78,35 @@ func Retain(backups []Backup, rules Rules) []Decision {
 	return decisions
 }
 
+// places returns how many backups of either state are to be kept besides the current one. Renewed says that the current
+// one is complete.
+func (r Rules) places(backups []Backup, renewed bool) map[State]int {
+	left := map[State]int{Complete: r.Keep, Incomplete: r.Keep}
+	for _, b := range backups {
+		if r.isCurrent(b) {
+			left[b.State]--
+		}
+		if renewed && r.owns(b) && b.State == Complete {
+			left[Incomplete]--
+		}
+	}
+	return left
+}
+
+// owns reports whether a backup is provably a good one of the policy's own.
+func (r Rules) owns(b Backup) bool { return b.Good() && b.Header.Policy == r.Policy }
+
+// isCurrent reports whether a backup is the one that the run has just made.
+func (r Rules) isCurrent(b Backup) bool { return r.owns(b) && b.File == r.Current }
+
 // Missing returns what has to be sent to a mirror: the good backups of the policy's own in the backup directory that
 // retention would keep in the mirror if it had them already. So nothing is sent only to be removed again. Backups that
 // the mirror seems to have are listed too: whether they are equal is for the one who sends to find out.
 func Missing(here, mirror []Backup, rules Rules) []Backup {
 	var send []Backup
-	for _, d := range Retain(Merge(here, mirror), rules) {
-		own := d.Backup.Good() && d.Backup.Header.Policy == rules.Policy
-		if own && d.Keep && slices.ContainsFunc(here, func(h Backup) bool { return h.File == d.Backup.File }) {
+	sendable := slices.DeleteFunc(slices.Clone(here), func(b Backup) bool { return !rules.owns(b) })
+	for _, d := range Retain(Merge(sendable, mirror), rules) {
+		if d.Keep && slices.ContainsFunc(sendable, func(b Backup) bool { return b.File == d.Backup.File }) {
 			send = append(send, d.Backup)
 		}
 	}

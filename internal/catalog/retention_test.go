@@ -4,6 +4,7 @@
 package catalog
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -63,34 +64,45 @@ func outcome(letters string, decisions []Decision) string {
 
 func TestRetain(t *testing.T) {
 	for _, test := range []struct {
-		name       string
-		history    string
-		keep       int
-		current    int // day, -1 for none
-		incomplete bool
-		want       string
+		name    string
+		history string
+		keep    int
+		current int // day, -1 for none
+		want    string
 	}{
-		{"nothing there", "", 3, -1, false, ""},
-		{"fewer than kept", "cc", 3, 1, false, "cc"},
-		{"as many as kept", "ccc", 3, 2, false, "ccc"},
-		{"one too many", "cccc", 3, 3, false, "xccc"},
-		{"many too many, after the number was lowered", "cccccccc", 2, 7, false, "xxxxxxcc"},
-		{"one is kept", "ccc", 1, 2, false, "xxc"},
-		{"a number that makes no sense keeps one", "ccc", 0, 2, false, "xxc"},
-		{"incomplete ones count", "ccici", 3, 4, true, "ccici"},
-		{"after an incomplete run only incomplete ones go", "iciciii", 3, 6, true, "xcxciii"},
-		{"a complete run lets the older ones go", "icicic", 3, 5, false, "xxxcic"},
-		{"the newest complete one is kept besides", "cciiii", 3, 5, true, "ccxiii"},
-		{"the newest complete one is kept without a current one", "cciiii", 3, -1, false, "xcxiii"},
-		{"only incomplete ones", "iiiii", 2, 4, true, "xxxii"},
-		{"others' and damaged ones neither count nor go", "odfcodfcc", 2, 8, false, "odfxodfcc"},
-		{"the newest are others'", "ccooo", 1, 1, false, "xcooo"},
-		{"a clock set back: the current one is the oldest", "cccc", 3, 0, false, "cxcc"},
-		{"a clock set back, one kept", "ccc", 1, 0, false, "cxc"}, // The newest complete one stays besides.
-		{"the current one isn't there", "ccc", 2, 9, false, "xcc"},
+		{"nothing there", "", 3, -1, ""},
+		{"fewer than kept", "cc", 3, 1, "cc"},
+		{"as many as kept", "ccc", 3, 2, "ccc"},
+		{"one too many", "cccc", 3, 3, "xccc"},
+		{"many too many, after the number was lowered", "cccccccc", 2, 7, "xxxxxxcc"},
+		{"one is kept", "ccc", 1, 2, "xxc"},
+		{"a number that makes no sense keeps one", "ccc", 0, 2, "xxc"},
+
+		{"after an incomplete run only incomplete ones go", "iciciii", 3, 6, "xcxciii"},
+		{"after an incomplete run complete ones take no places", "ccici", 3, 4, "ccici"},
+		{"after an incomplete run no complete one goes, however many", "ccccci", 3, 5, "ccccci"},
+		{"incomplete nights don't displace complete ones", "cciiii", 3, 5, "ccxiii"},
+		{"nor do they displace the only complete one", "ciii", 1, 3, "cxxi"},
+		{"only incomplete ones", "iiiii", 2, 4, "xxxii"},
+
+		{"a complete run after incomplete nights", "ccccccciiiiiic", 7, 13, "xccccccxxxxxxc"},
+		{"complete ones leave no place for incomplete ones", "icicic", 3, 5, "xcxcxc"},
+		{"complete ones leave a place", "iciic", 3, 4, "xcxic"},
+		{"complete ones leave places for all", "iic", 3, 2, "iic"},
+		{"the first complete one after incomplete ones", "iiiic", 3, 4, "xxiic"},
+		{"an incomplete one that is newer than the current one", "cci", 2, 1, "ccx"},
+
+		{"others' and damaged ones neither count nor go", "odfcodfcc", 2, 8, "odfxodfcc"},
+		{"the newest are others'", "ccooo", 1, 1, "xcooo"},
+		{"the current one is another policy's", "ccco", 1, 3, "ccco"},
+		{"a clock set back: the current one is the oldest", "cccc", 3, 0, "cxcc"},
+		{"a clock set back, one kept", "ccc", 1, 0, "cxx"},
+		{"a clock set back, an incomplete run", "iciii", 2, 0, "icxxi"},
+		{"no current one: no complete one goes", "ccciii", 2, -1, "cccxii"},
+		{"the current one isn't there: no complete one goes", "ccc", 2, 9, "ccc"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			rules := Rules{Policy: own, Keep: test.keep, OnlyIncomplete: test.incomplete}
+			rules := Rules{Policy: own, Keep: test.keep}
 			if test.current >= 0 {
 				rules.Current = made(test.current, 'c').File
 			}
@@ -125,6 +137,28 @@ func randomHistory(rng *rand.Rand) string {
 	return b.String()
 }
 
+// randomPair is what a backup directory and its mirror may hold. Where both have a good backup under one name, it is the
+// same one; the mirror's copy may be damaged.
+func randomPair(rng *rand.Rand) (here, mirror string) {
+	here = randomHistory(rng)
+	there := []byte(randomHistory(rng))
+	for day := range min(len(here), len(there)) {
+		if here[day] == 'c' || here[day] == 'i' {
+			there[day] = []byte{here[day], here[day], 'd', '.'}[rng.IntN(4)]
+		}
+	}
+	return here, string(there)
+}
+
+// randomRules are rules for a listing, with a current backup in it or without one.
+func randomRules(rng *rand.Rand, backups []Backup) Rules {
+	rules := Rules{Policy: own, Keep: 1 + rng.IntN(6)}
+	if len(backups) > 0 && rng.IntN(4) > 0 {
+		rules.Current = backups[rng.IntN(len(backups))].File
+	}
+	return rules
+}
+
 // TestRetainProperties tries what must hold for every listing on many random ones.
 func TestRetainProperties(t *testing.T) {
 	seed := rand.Uint64()
@@ -134,10 +168,7 @@ func TestRetainProperties(t *testing.T) {
 		letters := randomHistory(rng)
 		backups := history(letters)
 		rng.Shuffle(len(backups), func(i, j int) { backups[i], backups[j] = backups[j], backups[i] })
-		rules := Rules{Policy: own, Keep: 1 + rng.IntN(6), OnlyIncomplete: rng.IntN(2) == 0}
-		if len(backups) > 0 && rng.IntN(4) > 0 {
-			rules.Current = backups[rng.IntN(len(backups))].File
-		}
+		rules := randomRules(rng, backups)
 		decisions := Retain(backups, rules)
 		if problem := violated(backups, decisions, rules); problem != "" {
 			t.Fatalf("%s became %s with %+v: %s", letters, outcome(letters, decisions), rules, problem)
@@ -150,33 +181,37 @@ func violated(backups []Backup, decisions []Decision, rules Rules) string {
 	if len(decisions) != len(backups) {
 		return "not one decision for each backup"
 	}
-	isOwn := func(b Backup) bool { return b.Good() && b.Header.Policy == rules.Policy }
-	kept, removed := 0, 0
-	seenComplete := false
-	for _, d := range decisions { // Newest first.
-		newestComplete := isOwn(d.Backup) && d.Backup.State == Complete && !seenComplete
-		seenComplete = seenComplete || newestComplete
+	kept, removed := map[State]int{}, map[State]int{}
+	renewed := false
+	for _, d := range decisions {
+		isOwn := d.Backup.Good() && d.Backup.Header.Policy == rules.Policy
+		current := isOwn && d.Backup.File == rules.Current
+		renewed = renewed || current && d.Backup.State == Complete
 		switch {
-		case d.Keep && isOwn(d.Backup):
-			kept++
-		case d.Keep:
-		case !isOwn(d.Backup):
+		case !isOwn && !d.Keep:
 			return "a backup that isn't its own was removed"
-		case newestComplete:
-			return "the newest complete backup was removed"
-		case d.Backup.File == rules.Current:
+		case current && !d.Keep:
 			return "the current backup was removed"
-		case rules.OnlyIncomplete && d.Backup.State == Complete:
-			return "a complete backup was removed after an incomplete run"
-		default:
-			removed++
+		case isOwn && d.Keep:
+			kept[d.Backup.State]++
+		case isOwn:
+			removed[d.Backup.State]++
 		}
 	}
+	all := kept[Complete] + kept[Incomplete]
 	switch {
-	case removed > 0 && kept < rules.Keep:
-		return "more was removed than allowed"
-	case !rules.OnlyIncomplete && kept > rules.Keep+1:
+	case removed[Complete] > 0 && !renewed:
+		return "a complete backup was removed without a complete one just made"
+	case removed[Complete] > 0 && kept[Complete] != rules.Keep:
+		return "a complete backup was removed, and not as many as asked for are left"
+	case renewed && all > rules.Keep:
 		return "more was kept than asked for"
+	case renewed && removed[Incomplete] > 0 && all != rules.Keep:
+		return "an incomplete backup was removed though there was a place"
+	case !renewed && kept[Incomplete] > rules.Keep:
+		return "more incomplete ones were kept than asked for"
+	case !renewed && removed[Incomplete] > 0 && kept[Incomplete] != rules.Keep:
+		return "more incomplete ones were removed than allowed"
 	}
 	return ""
 }
@@ -187,11 +222,9 @@ func TestPruningHereCostsTheMirrorNothing(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for range 20000 {
-		here, mirror := history(randomHistory(rng)), history(randomHistory(rng))
-		rules := Rules{Policy: own, Keep: 1 + rng.IntN(6), OnlyIncomplete: rng.IntN(2) == 0}
-		if len(here) > 0 {
-			rules.Current = here[rng.IntN(len(here))].File
-		}
+		hereLetters, mirrorLetters := randomPair(rng)
+		here, mirror := history(hereLetters), history(mirrorLetters)
+		rules := randomRules(rng, here)
 		removed := map[string]bool{}
 		for _, d := range Retain(here, rules) {
 			removed[d.Backup.File] = !d.Keep
@@ -208,6 +241,42 @@ func TestPruningHereCostsTheMirrorNothing(t *testing.T) {
 	}
 }
 
+// TestWhatIsSentIsWhatTheMirrorRetains: nothing is sent to be removed there at once, nothing that would stay is not
+// sent.
+func TestWhatIsSentIsWhatTheMirrorRetains(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 20000 {
+		hereLetters, mirrorLetters := randomPair(rng)
+		here, mirror := history(hereLetters), history(mirrorLetters)
+		rules := randomRules(rng, here)
+		owned := slices.DeleteFunc(slices.Clone(here), func(b Backup) bool { return !b.Good() || b.Header.Policy != own })
+		retained := func(backups []Backup) map[string]bool {
+			names := map[string]bool{}
+			for _, d := range Retain(backups, rules) {
+				names[d.Backup.File] = d.Keep
+			}
+			return names
+		}
+		ifAllWereSent := retained(Merge(owned, mirror))
+		want, got := map[string]bool{}, map[string]bool{}
+		for _, b := range owned {
+			if ifAllWereSent[b.File] {
+				want[b.File] = true
+			}
+		}
+		send := Missing(here, mirror, rules)
+		afterwards := retained(Merge(send, mirror))
+		for _, b := range send {
+			got[b.File] = afterwards[b.File]
+		}
+		if !maps.Equal(want, got) {
+			t.Fatalf("%s to %s with %+v: (-want +sent and then kept)\n%s", hereLetters, mirrorLetters, rules, cmp.Diff(want, got))
+		}
+	}
+}
+
 func TestMissing(t *testing.T) {
 	for _, test := range []struct {
 		name, here, mirror string
@@ -215,15 +284,22 @@ func TestMissing(t *testing.T) {
 		want               string
 	}{
 		{"an empty mirror gets what is kept", "ccccc", "", 3, "..ccc"},
+		{"after an incomplete run all complete ones", "cccci", "", 3, "cccci"},
+		{"incomplete ones for which there is a place", "iiccic", "", 4, "..ccic"},
 		{"what is there is listed too", "ccccc", "ccc", 3, "..ccc"},
 		{"nothing here, nothing sent", "", "ccc", 3, ""},
-		{"what would be removed there at once isn't sent", "cc", "..ccc", 3, ""},
+		{"what would be removed there at once isn't sent", "cc..c", "ccc.", 2, "....c"},
 		{"only good ones of its own", "codfi", "", 9, "c...i"},
 		{"a damaged copy is replaced", "ccc", "cdc", 3, "ccc"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			for _, b := range Missing(history(test.here), history(test.mirror), Rules{Policy: own, Keep: test.keep}) {
+			here := history(test.here)
+			rules := Rules{Policy: own, Keep: test.keep}
+			if len(here) > 0 {
+				rules.Current = here[len(here)-1].File
+			}
+			for _, b := range Missing(here, history(test.mirror), rules) {
 				got = append(got, b.File)
 			}
 			var want []string

@@ -76,7 +76,7 @@ func TestAnEmptiedSourceMakesTheRunIncomplete(t *testing.T) {
 	b.holds("2 3 6i 7i 8i", "2 3 6i 7i 8i")
 	b.put(file, "mounted again")
 	b.succeed()
-	b.holds("7i 8i 9", "7i 8i 9")
+	b.holds("2 3 9", "2 3 9")
 }
 
 func TestAnEmptiedArchiveStaysIncompleteWithoutTheCompleteOne(t *testing.T) {
@@ -113,7 +113,7 @@ func TestARetryDoesNotResumeAnEmptiedArchive(t *testing.T) {
 	b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
 	b.put(file, "mounted again")
 	b.succeed()
-	b.holds("3i 4i 5", "3i 4i 5")
+	b.holds("3i 4i 5", "2 4i 5")
 }
 
 func TestAnEmptiedSourceIsKnownFromTheMirrorToo(t *testing.T) {

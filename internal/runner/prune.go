@@ -14,10 +14,7 @@ import (
 
 // rules are what retention goes by in this run, in the backup directory and in the mirror alike.
 func (r *run) rules() catalog.Rules {
-	return catalog.Rules{
-		Policy: r.config.Policy, Keep: r.config.Keep, Current: r.made.File,
-		OnlyIncomplete: r.made.State != catalog.Complete,
-	}
+	return catalog.Rules{Policy: r.config.Policy, Keep: r.config.Keep, Current: r.made.File}
 }
 
 // prune removes what is beyond the number to keep: in the backup directory because there is a good archive, in the
