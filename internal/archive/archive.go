@@ -127,24 +127,28 @@ const (
 	Skipped WarningKind = "Skipped"
 	// Itself: the archive that is being written was found in a source. It is left out.
 	Itself WarningKind = "Itself"
+	// Destination: a directory that the run writes to (see Options.Destinations) was found in a source. It is left out
+	// with all that is below it.
+	Destination WarningKind = "Destination"
 	// Emptied: a source holds no regular files and did in the previous complete archive: incomplete.
 	Emptied WarningKind = "Emptied"
 )
 
 // WarningCounts is the number of warnings of each kind. Sockets are counted in Summary.Skipped only.
 type WarningCounts struct {
-	Changed    int64 `json:"changed,omitempty"`
-	Grew       int64 `json:"grew,omitempty"`
-	Shrank     int64 `json:"shrank,omitempty"`
-	Vanished   int64 `json:"vanished,omitempty"`
-	Unreadable int64 `json:"unreadable,omitempty"`
-	Itself     int64 `json:"itself,omitempty"`
-	Emptied    int64 `json:"emptied,omitempty"`
+	Changed     int64 `json:"changed,omitempty"`
+	Grew        int64 `json:"grew,omitempty"`
+	Shrank      int64 `json:"shrank,omitempty"`
+	Vanished    int64 `json:"vanished,omitempty"`
+	Unreadable  int64 `json:"unreadable,omitempty"`
+	Itself      int64 `json:"itself,omitempty"`
+	Destination int64 `json:"destination,omitempty"`
+	Emptied     int64 `json:"emptied,omitempty"`
 }
 
 // Total is the number of warnings of all kinds.
 func (c WarningCounts) Total() int64 {
-	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Emptied
+	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Destination + c.Emptied
 }
 
 // Warning is something noticed about one file, or a source as a whole, that did not stop the archive.
@@ -180,6 +184,10 @@ type Options struct {
 	Level int
 	// Concurrency is the number of frames compressed at the same time; 0 means GOMAXPROCS.
 	Concurrency int
+	// Destinations are the directories that the run writes to. One that is inside a source, by whatever mount it got
+	// there, is left out with all that is below it: else each archive would hold the earlier ones. They are recognised
+	// by device and inode as they are when Write begins; those that don't exist or can't be reached are passed over.
+	Destinations []string
 	// Progress, when set, is called often (after every frame written), never concurrently. It must return quickly.
 	Progress func(Progress)
 	// Warn, when set, is called for every warning, never concurrently. It must return quickly.
@@ -215,7 +223,7 @@ type Info struct {
 
 var (
 	// ErrInvalidSource means that a source can't be archived as it is given: a name that can't be used, a path that
-	// isn't there, isn't a directory or can't be opened. The error's text names the source and the fix.
+	// isn't there, isn't a directory, can't be opened or is one of the destinations. The error's text names the source and the fix.
 	ErrInvalidSource = errors.New("invalid source")
 	// ErrInvalidExclude means that an exclude pattern is malformed. The error's text names the pattern.
 	ErrInvalidExclude = errors.New("invalid exclude pattern")

@@ -21,11 +21,12 @@ const (
 )
 
 // Measure walks the sources and estimates the size of their archive by compressing a deterministic sample of their
-// content. Files that can't be read are passed over in silence; Write reports them.
+// content. Files that can't be read are passed over in silence; Write reports them. The directories that the run writes
+// to are left out, as Options.Destinations has it.
 //
 // EstimatedBytes is the estimate, plus two standard errors of it, plus 2 % for what is written meanwhile.
-func Measure(ctx context.Context, sources []Source) (Measurement, error) {
-	trees, err := openSources(sources)
+func Measure(ctx context.Context, sources []Source, destinations ...string) (Measurement, error) {
+	trees, err := openSources(sources, destinations)
 	if err != nil {
 		return Measurement{}, err
 	}

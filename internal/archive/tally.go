@@ -41,6 +41,8 @@ func (s *Summary) warn(kind WarningKind) {
 		s.Warnings.Unreadable++
 	case Itself:
 		s.Warnings.Itself++
+	case Destination:
+		s.Warnings.Destination++
 	case Emptied:
 		s.Warnings.Emptied++
 	case Skipped:

@@ -51,13 +51,14 @@ type visitor interface {
 
 // tree is a source that has been checked and opened.
 type tree struct {
-	name    string
-	root    *directory
-	exclude *excluder
+	name         string
+	root         *directory
+	exclude      *excluder
+	destinations destinations
 }
 
 // openSources checks all sources before anything is done with any. The caller closes the trees.
-func openSources(sources []Source) (trees []*tree, err error) {
+func openSources(sources []Source, written []string) (trees []*tree, err error) {
 	defer func() {
 		if err != nil {
 			closeTrees(trees)
@@ -67,7 +68,7 @@ func openSources(sources []Source) (trees []*tree, err error) {
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("%w: there is none; give at least one", ErrInvalidSource)
 	}
-	names := map[string]bool{}
+	names, leave := map[string]bool{}, findDestinations(written)
 	for _, s := range sources {
 		if s.Name == "" || s.Name == "." || s.Name == ".." || strings.ContainsAny(s.Name, "/\x00") {
 			return trees, fmt.Errorf("%w %q: the name must be one path element", ErrInvalidSource, s.Name)
@@ -85,7 +86,11 @@ func openSources(sources []Source) (trees []*tree, err error) {
 			return trees, fmt.Errorf("%w %q: %w; give a directory that this user may read", ErrInvalidSource, s.Name,
 				&fs.PathError{Op: "open", Path: s.Path, Err: err})
 		}
-		trees = append(trees, &tree{name: s.Name, root: newDirectory(fd), exclude: exclude})
+		t := &tree{name: s.Name, root: newDirectory(fd), exclude: exclude, destinations: leave}
+		trees = append(trees, t)
+		if err := leave.check(t); err != nil {
+			return trees, err
+		}
 	}
 	return trees, nil
 }
@@ -182,6 +187,11 @@ func (w *walker) subdirectory(parent *directory, name, path string, st stat, l l
 		if st, err = fstat(fd); err == nil {
 			it.stat = st
 		}
+	}
+	if path, ok := w.tree.destinations[it.stat.id]; ok {
+		w.visitor.note(it.path, Destination, fmt.Errorf("it is %s, which this run writes to, and is left out", path))
+		it.release()
+		return nil
 	}
 	if replaced(err) && l == firstLook {
 		it.release()

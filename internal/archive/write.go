@@ -23,7 +23,7 @@ func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Res
 		opts.Concurrency = runtime.GOMAXPROCS(0)
 	}
 	opts.Concurrency = min(opts.Concurrency, openFilesAllow())
-	trees, err := openSources(sources)
+	trees, err := openSources(sources, opts.Destinations)
 	if err != nil {
 		return Result{}, err
 	}

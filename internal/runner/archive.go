@@ -14,17 +14,20 @@ import (
 	"appliance.io/backup-operator/internal/report"
 )
 
-// resume finds the complete archive that an earlier attempt of the same run made, if there is one, and takes it for
-// this attempt's own: what is left to do is the rest. An incomplete one is not resumed, because a retry may be luckier.
+// resume finds the archive that an earlier attempt of the same run made, if there is one, and takes it for this
+// attempt's own: what is left to do is the rest. That may be an incomplete one: an attempt that ended with it, and nothing
+// else amiss, isn't tried again, so what this one is for is what failed after it. Complete ones are preferred.
 func (r *run) resume() bool {
 	if r.config.Run == "" {
 		return false
 	}
-	for _, b := range r.here {
-		if b.State == catalog.Complete && b.Header.Policy == r.config.Policy && b.Header.Run == r.config.Run {
-			r.log.Info("an earlier attempt of this run made the archive", "archive", b.File)
-			r.takeArchive(b)
-			return true
+	for _, state := range []catalog.State{catalog.Complete, catalog.Incomplete} {
+		for _, b := range r.here {
+			if b.State == state && b.Header.Policy == r.config.Policy && b.Header.Run == r.config.Run {
+				r.log.Info("an earlier attempt of this run made the archive", "archive", b.File, "state", b.State)
+				r.takeArchive(b)
+				return true
+			}
 		}
 	}
 	return false
@@ -79,6 +82,7 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 	warnings := warningLog{log: r.log}
 	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(), archive.Options{
 		Header: header, Level: r.config.Level, Progress: progress.set, Warn: warnings.add,
+		Destinations: r.destinations(),
 	})
 	if err != nil {
 		return result, err
@@ -87,6 +91,16 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 		r.report.Warnings = &report.Warnings{Count: total, First: warnings.first}
 	}
 	return result, ctx.Err()
+}
+
+// destinations are the directories that the run writes to. checkOverlap refuses what shows in their paths; this is for
+// what only shows in the sources, such as the storage's volume mounted there as well.
+func (r *run) destinations() []string {
+	written := []string{r.config.Directory}
+	if r.config.RsyncDirectory != "" {
+		written = append(written, r.config.RsyncDirectory)
+	}
+	return written
 }
 
 // takeArchive makes a backup the run's own.
