@@ -64,7 +64,7 @@ but is incomplete, because files couldn't be read or a source that held files is
 	f.StringVar(&flags.config.Prefix, "prefix", "", "what the names of the archives begin with; each policy in a directory has its own")
 	f.IntVar(&flags.config.Keep, "keep", 0, "how many backups are kept, at least 1")
 	f.StringVar(&flags.config.RsyncDirectory, "rsync-directory", "", "synchronize the backups to this absolute `DIR` with rsync")
-	f.StringVar(&flags.config.Run, "run", "", "the run's own `ID`: a retry with the same goes on from a complete archive it finds")
+	f.StringVar(&flags.config.Run, "run", "", "the run's own `ID`: a retry with the same goes on from the archive it finds")
 	f.DurationVar(&flags.config.LockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run in the same directory")
 	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
 	f.IntVar(&flags.config.Level, "level", archive.DefaultLevel, "the zstd level, 1 to 19")

@@ -99,23 +99,6 @@ func TestAnEmptiedArchiveStaysIncompleteWithoutTheCompleteOne(t *testing.T) {
 	b.holds("3i 4i", "3i 4i")
 }
 
-func TestARetryDoesNotResumeAnEmptiedArchive(t *testing.T) {
-	b := newBench(t)
-	b.succeed()
-	file := filepath.Join(b.config.Sources[0].Path, "file")
-	err := errors.Join(os.RemoveAll(b.config.Directory), os.Remove(file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.config.Run = "job"
-	b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
-	// The backup directory knows of no earlier backup that held files of the source; the archive itself does.
-	b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
-	b.put(file, "mounted again")
-	b.succeed()
-	b.holds("3i 4i 5", "2 4i 5")
-}
-
 func TestAnEmptiedSourceIsKnownFromTheMirrorToo(t *testing.T) {
 	b := newBench(t)
 	b.succeed()

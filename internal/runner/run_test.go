@@ -168,6 +168,38 @@ func TestARetryOfARunGoesOnFromItsArchive(t *testing.T) {
 	b.holds("2 4", "2 4")
 }
 
+func TestARetryOfARunGoesOnFromAnIncompleteArchive(t *testing.T) {
+	b := newBench(t)
+	b.succeed()
+	b.config.Run = "job-1"
+	away := b.config.RsyncDirectory + ".away"
+	err := errors.Join(os.Remove(filepath.Join(b.config.Sources[0].Path, "file")), os.Rename(b.config.RsyncDirectory, away))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.put(b.config.RsyncDirectory, "in the way")
+	for range 3 {
+		r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
+		if r.Archive == nil || r.Archive.Name != "app-20261103T050000Z.tar.zst" || !strings.Contains(r.Message, "is incomplete") {
+			t.Errorf("reported %+v, %q", r.Archive, r.Message)
+		}
+	}
+	if got := b.days(b.config.Directory); got != "2 3i" {
+		t.Errorf("the backup directory holds %q: the retries made archives of their own", got)
+	}
+	if err := errors.Join(os.Remove(b.config.RsyncDirectory), os.Rename(away, b.config.RsyncDirectory)); err != nil {
+		t.Fatal(err)
+	}
+	r := b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
+	if r.Sync == nil || !r.Sync.OK || !strings.Contains(r.Message, "data") {
+		t.Errorf("reported %+v, %q", r.Sync, r.Message)
+	}
+	b.holds("2 3i", "2 3i")
+	b.config.Run = "job-2"
+	b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
+	b.holds("2 3i 7i", "2 3i 7i")
+}
+
 func TestAMirrorThatIsAwayNeitherFillsTheDiskNorLosesAnything(t *testing.T) {
 	b := newBench(t)
 	for range 3 {

@@ -46,7 +46,7 @@ func (r *run) sync(ctx context.Context) error {
 	r.tidyMirror()
 	f := asFault(ctx, err, report.ReasonSyncFailed)
 	if f.reason != report.ReasonInterrupted && f.reason != report.ReasonDirectoryOwned {
-		// Whatever is wrong with the mirror: the archive is good, and a retry goes on from it.
+		// Whatever is wrong with the mirror: the archive is there, and a retry goes on from it.
 		f = &fault{reason: report.ReasonSyncFailed, err: f.err}
 	}
 	r.report.Sync.Message = f.err.Error()
