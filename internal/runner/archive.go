@@ -84,11 +84,12 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 		Header: header, Level: r.config.Level, Progress: progress.set, Warn: warnings.add,
 		Destinations: r.destinations(),
 	})
+	warnings.end()
 	if err != nil {
 		return result, err
 	}
 	if total := result.Summary.Warnings.Total(); total > 0 {
-		r.report.Warnings = &report.Warnings{Count: total, First: warnings.first}
+		r.report.Warnings = &report.Warnings{Count: total, First: warnings.first()}
 	}
 	return result, ctx.Err()
 }

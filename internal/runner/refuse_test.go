@@ -5,7 +5,6 @@ package runner
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/catalog"
 	"appliance.io/backup-operator/internal/report"
 )
@@ -212,16 +210,5 @@ func TestCheckSpaceSaysHowMuch(t *testing.T) {
 	}
 	if err := checkSpace("--directory", "/b", catalog.Space{Free: 1<<20 + slack}, 1<<20); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestWarningsAreCountedAndBounded(t *testing.T) {
-	w := warningLog{log: slog.New(slog.DiscardHandler)}
-	for range 1000 {
-		w.add(archive.Warning{Source: "data", Path: "a\xff", Kind: archive.Unreadable, Err: "permission denied"})
-	}
-	w.add(archive.Warning{Source: "data", Path: "socket", Kind: archive.Skipped})
-	if len(w.first) != maxWarningsReported || w.first[0] != "data/a?: unreadable (permission denied)" {
-		t.Errorf("%q", w.first)
 	}
 }
