@@ -15,6 +15,7 @@ import (
 
 	"appliance.io/backup-operator/internal/archive"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // back makes a real backup of one small file in dir.
@@ -150,6 +151,21 @@ func TestCommitNeverReplacesAndLeavesNothingWhenItFails(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{pending.Name()}, files(t, dir)); diff != "" {
 		t.Errorf("left (-want +got)\n%s", diff)
+	}
+}
+
+func TestCommitSaysWhenTheArchiveIsThereButItsNameNotOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	pending, err := Create(dir, "app", day0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending.syncDirectory = func(string) error { return unix.EIO }
+	if err := pending.Commit([32]byte{}); !errors.Is(err, ErrNotFlushed) || !errors.Is(err, unix.EIO) {
+		t.Errorf("Commit = %v", err)
+	}
+	if diff := cmp.Diff([]string{pending.Name(), pending.Name() + SidecarSuffix}, files(t, dir)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -19,7 +19,13 @@ type NewBackup struct {
 	dir  string
 	name Name
 	file *os.File
+	// syncDirectory is SyncDirectory, but for tests of what happens when it fails.
+	syncDirectory func(string) error
 }
+
+// ErrNotFlushed means that an archive is complete on disk and has its name, but the directory that holds the name could
+// not be flushed: a power failure may take the name away.
+var ErrNotFlushed = errors.New("the directory could not be flushed to disk")
 
 // Create begins a backup with the given prefix and time, under the lock. If there is one of that second already, the
 // next second is used that is free in the directory and in the mirrors, if they can be read: two archives of one name
@@ -33,7 +39,7 @@ func Create(dir, prefix string, t time.Time, mirrors ...string) (*NewBackup, err
 	if err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	return &NewBackup{dir: dir, name: name, file: f}, nil
+	return &NewBackup{dir: dir, name: name, file: f, syncDirectory: SyncDirectory}, nil
 }
 
 // taken reports whether something, be it a stranger's, has the name of the archive or of its sidecar.
@@ -56,7 +62,8 @@ func (n *NewBackup) File() *os.File { return n.file }
 func (n *NewBackup) Name() string { return n.name.String() }
 
 // Commit gives the archive its name when everything is on disk, and the sidecar with the checksum before, so that
-// there never is an archive without one. After an error nothing is left, as after Abort.
+// there never is an archive without one. After ErrNotFlushed the archive is there; after any other error nothing is left,
+// as after Abort.
 func (n *NewBackup) Commit(sha256 [32]byte) error {
 	path := filepath.Join(n.dir, n.Name())
 	err := n.file.Sync()
@@ -74,8 +81,8 @@ func (n *NewBackup) Commit(sha256 [32]byte) error {
 	if err := renameNew(n.file.Name(), path); err != nil {
 		return errors.Join(fmt.Errorf("name the archive: %w", err), os.Remove(path+SidecarSuffix), n.Abort())
 	}
-	if err := SyncDirectory(n.dir); err != nil {
-		return fmt.Errorf("flush the directory %s: %w", n.dir, err)
+	if err := n.syncDirectory(n.dir); err != nil {
+		return fmt.Errorf("%s: %w: %w", n.dir, ErrNotFlushed, err)
 	}
 	return nil
 }

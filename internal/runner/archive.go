@@ -57,7 +57,8 @@ func (r *run) archive(ctx context.Context) error {
 	if err != nil {
 		return r.explainWrite(pending, errors.Join(err, pending.Abort()))
 	}
-	if err := pending.Commit(result.SHA256); err != nil {
+	err = r.commit(pending, result.SHA256)
+	if err != nil && !errors.Is(err, catalog.ErrNotFlushed) {
 		return r.explainWrite(pending, err)
 	}
 	state := catalog.Incomplete
@@ -72,6 +73,10 @@ func (r *run) archive(ctx context.Context) error {
 	r.log.Info("archived", "archive", b.File, "state", b.State, "files", result.Summary.Files,
 		"bytesRead", result.Summary.BytesRead, "bytesWritten", result.Size, "warnings", result.Summary.Warnings.Total(),
 		"took", time.Since(began).Round(time.Millisecond))
+	if err != nil {
+		return fmt.Errorf("--directory: %w: a power failure may take the archive's name away, so nothing older is removed: look "+
+			"at the health of the storage; the next try goes on from the archive", err)
+	}
 	return nil
 }
 

@@ -84,7 +84,8 @@ func (r *run) check(ctx context.Context) error {
 	case full == nil:
 		r.here = listing
 		if r.resume() {
-			return nil
+			// That attempt may have ended before the archive's name was on disk.
+			return catalog.SyncDirectory(r.config.Directory)
 		}
 	case !isNoSpace(full):
 		return full

@@ -51,6 +51,8 @@ type run struct {
 	log    *slog.Logger
 	now    func() time.Time
 	report report.Report
+	// commit is NewBackup.Commit, but for tests of what happens when it fails.
+	commit func(*catalog.NewBackup, [32]byte) error
 
 	rsync       rsync.Command
 	held        *catalog.Lock
@@ -64,11 +66,20 @@ type run struct {
 // Run does one run and returns what is to be said of it, with the exit status. It never returns without a report. When
 // ctx is done, the run ends soon, leaves nothing half-done, and says that it was interrupted.
 func Run(ctx context.Context, config Config, env Environment) (report.Report, int) {
+	return newRun(config, env).do(ctx)
+}
+
+func newRun(config Config, env Environment) *run {
 	config.Sources = slices.Clone(config.Sources)
-	r := &run{config: config, log: env.Log, now: env.Now}
+	r := &run{config: config, log: env.Log, now: env.Now, commit: (*catalog.NewBackup).Commit}
 	r.report = report.Report{
 		Version: report.Version, Policy: config.Policy, Run: config.Run, StartTime: env.Now().UTC().Truncate(time.Second),
 	}
+	return r
+}
+
+// do does the run.
+func (r *run) do(ctx context.Context) (report.Report, int) {
 	r.steps(ctx)
 	exit := r.conclude()
 	r.release()

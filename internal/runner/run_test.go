@@ -62,8 +62,13 @@ func (b *bench) run() (report.Report, int) {
 
 func (b *bench) runWith(ctx context.Context) (report.Report, int) {
 	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(testWriter{b.t}, nil))
-	return Run(ctx, b.config, Environment{Log: log, Now: func() time.Time { return b.now }})
+	return Run(ctx, b.config, b.environment())
+}
+
+func (b *bench) environment() Environment {
+	return Environment{
+		Log: slog.New(slog.NewTextHandler(testWriter{b.t}, nil)), Now: func() time.Time { return b.now },
+	}
 }
 
 // want does a run and checks how it ends.
@@ -198,6 +203,28 @@ func TestARetryOfARunGoesOnFromAnIncompleteArchive(t *testing.T) {
 	b.config.Run = "job-2"
 	b.want(report.Incomplete, report.ReasonSourceEmpty, report.ExitIncomplete)
 	b.holds("2 3i 7i", "2 3i 7i")
+}
+
+func TestAnArchiveWhoseNameIsNotFlushedIsThereAndRemovesNothing(t *testing.T) {
+	b := newBench(t)
+	b.config.Keep = 1
+	b.succeed()
+	b.config.Run = "job-1"
+	b.now = b.now.AddDate(0, 0, 1)
+	r := newRun(b.config, b.environment())
+	r.commit = func(pending *catalog.NewBackup, sum [32]byte) error {
+		return errors.Join(pending.Commit(sum), catalog.ErrNotFlushed)
+	}
+	got, exit := r.do(t.Context())
+	if got.Outcome != report.Failed || got.Reason != report.ReasonArchiveFailed || exit != report.ExitFailed {
+		t.Errorf("%s, %s, exit status %d", got.Outcome, got.Reason, exit)
+	}
+	if got.Archive == nil || strings.Contains(got.Message, "nothing is left") || !strings.Contains(got.Message, "could not be flushed") {
+		t.Errorf("reported %+v, %q", got.Archive, got.Message)
+	}
+	b.holds("2 3", "2")
+	b.succeed()
+	b.holds("3", "3")
 }
 
 func TestAMirrorThatIsAwayNeitherFillsTheDiskNorLosesAnything(t *testing.T) {
