@@ -223,7 +223,8 @@ type Info struct {
 
 var (
 	// ErrInvalidSource means that a source can't be archived as it is given: a name that can't be used, a path that
-	// isn't there, isn't a directory, can't be opened or is one of the destinations. The error's text names the source and the fix.
+	// isn't there, isn't a directory, can't be opened or is one of the destinations. The error's text names the source
+	// and the fix.
 	ErrInvalidSource = errors.New("invalid source")
 	// ErrInvalidExclude means that an exclude pattern is malformed. The error's text names the pattern.
 	ErrInvalidExclude = errors.New("invalid exclude pattern")
