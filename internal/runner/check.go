@@ -15,6 +15,7 @@ import (
 	"appliance.io/backup-operator/internal/catalog"
 	"appliance.io/backup-operator/internal/report"
 	"appliance.io/backup-operator/internal/rsync"
+	"golang.org/x/sys/unix"
 )
 
 // checkSettings checks what can be checked without a lock and without writing anything: the configuration, the
@@ -32,7 +33,7 @@ func (r *run) checkSettings(ctx context.Context) error {
 	for i, s := range c.Sources {
 		path, err := sourceDirectory(s)
 		if err != nil {
-			return settingsFault(report.ReasonSourceMissing, err)
+			return sourceFault(err)
 		}
 		c.Sources[i].Path = path
 		read = append(read, place{"--source", path})
@@ -61,17 +62,16 @@ func (r *run) checkSettings(ctx context.Context) error {
 // sourceDirectory returns the real path of a source.
 func sourceDirectory(s archive.Source) (string, error) {
 	path, err := filepath.EvalSymlinks(s.Path)
-	if err != nil {
-		return "", fmt.Errorf("--source %s=%s: %w: give a directory that is there, and look whether its volume is mounted",
-			s.Name, s.Path, err)
+	if err == nil {
+		var fi os.FileInfo
+		if fi, err = os.Stat(path); err == nil && !fi.IsDir() {
+			return "", fmt.Errorf("--source %s=%s is not a directory: give the directory that the file is in, and --exclude what "+
+				"is not wanted (%w)", s.Name, s.Path, unix.ENOTDIR)
+		}
 	}
-	fi, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("--source %s=%s: %w", s.Name, s.Path, err)
-	}
-	if !fi.IsDir() {
-		return "", fmt.Errorf("--source %s=%s is not a directory: give the directory that the file is in, and --exclude what "+
-			"is not wanted", s.Name, s.Path)
+		return "", fmt.Errorf("--source %s=%s: %w: give a directory that is there, and look whether its volume is mounted and "+
+			"in good health", s.Name, s.Path, err)
 	}
 	return path, nil
 }

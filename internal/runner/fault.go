@@ -31,6 +31,15 @@ func settingsFault(reason report.Reason, err error) *fault {
 	return &fault{reason: reason, err: err, permanent: true}
 }
 
+// sourceFault is a fault of a source that can't be read at all. It is one of the settings if they can't be meant like
+// that, or if there is no such directory; whatever else a file system answers may pass: an error of its disk, a server
+// that is away, a handle that went stale.
+func sourceFault(err error) *fault {
+	var answer unix.Errno
+	passing := errors.As(err, &answer) && answer != unix.ENOENT && answer != unix.ENOTDIR
+	return &fault{reason: report.ReasonSourceMissing, err: err, permanent: !passing}
+}
+
 // asFault finds the fault in an error, or makes one of it with the reason that the failed step has for the unforeseen.
 // Whatever went wrong after the run was told to stop went wrong because of that.
 func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
@@ -50,7 +59,7 @@ func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
 	case errors.Is(err, archive.ErrInvalidExclude):
 		return settingsFault(report.ReasonInvalidSettings, fmt.Errorf("--exclude: %w", err))
 	case errors.Is(err, archive.ErrInvalidSource):
-		return settingsFault(report.ReasonSourceMissing, err)
+		return sourceFault(err)
 	case isNoSpace(err):
 		return &fault{reason: report.ReasonNotEnoughSpace, err: err}
 	default:

@@ -5,6 +5,8 @@ package runner
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/catalog"
 	"appliance.io/backup-operator/internal/report"
+	"golang.org/x/sys/unix"
 )
 
 func TestValidateNamesTheFlagAndTheFix(t *testing.T) {
@@ -103,6 +107,29 @@ func TestMissingSources(t *testing.T) {
 	}
 	b.config.Sources[1].Path = filepath.Join(b.config.Sources[0].Path, "file")
 	b.want(report.Failed, report.ReasonSourceMissing, report.ExitInvalid)
+}
+
+func TestOnlyASourceThatIsNotThereIsBeyondRetry(t *testing.T) {
+	for _, test := range []struct {
+		err       error
+		permanent bool
+	}{
+		{unix.ENOENT, true}, {unix.ENOTDIR, true},
+		{unix.EIO, false}, {unix.ESTALE, false}, {unix.ETIMEDOUT, false}, {unix.EHOSTDOWN, false}, {unix.EACCES, false},
+	} {
+		err := &fs.PathError{Op: "lstat", Path: "/sources/data", Err: test.err}
+		for name, f := range map[string]*fault{
+			"when it is checked":  sourceFault(fmt.Errorf("--source: %w", err)),
+			"when it is archived": asFault(t.Context(), fmt.Errorf("%w %q: %w", archive.ErrInvalidSource, "data", err), ""),
+		} {
+			if f.permanent != test.permanent || f.reason != report.ReasonSourceMissing {
+				t.Errorf("%s: %v: %s, permanent: %t", name, test.err, f.reason, f.permanent)
+			}
+		}
+	}
+	if f := asFault(t.Context(), fmt.Errorf("%w %q: the name is given twice", archive.ErrInvalidSource, "data"), ""); !f.permanent {
+		t.Error("a name that is given twice may pass")
+	}
 }
 
 func TestMalformedExclude(t *testing.T) {
