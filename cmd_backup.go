@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -71,14 +72,14 @@ but is incomplete, because files couldn't be read or a source that held files is
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return refuse(cmd, terminationLogOf(os.Args), &usageError{command: cmd.CommandPath(), err: err})
+		return refuse(cmd, valueOf(os.Args, "--termination-log"), &usageError{command: cmd.CommandPath(), err: err})
 	})
 	return cmd
 }
 
 // backup does one run and leaves the report.
 func backup(cmd *cobra.Command, flags backupFlags) error {
-	log, err := newLogger(flags.logFormat)
+	log, err := newLogger(os.Stderr, flags.logFormat)
 	if err == nil {
 		flags.config.Sources, err = parseSources(flags.sources, flags.excludes)
 	}
@@ -112,13 +113,13 @@ func refuse(cmd *cobra.Command, terminationLog string, refusal *usageError) erro
 	return refusal
 }
 
-// terminationLogOf finds the flag in arguments that can't be parsed as a whole.
-func terminationLogOf(args []string) string {
+// valueOf finds a flag's value in arguments that can't be parsed as a whole, empty if it isn't there.
+func valueOf(args []string, flag string) string {
 	for i, arg := range args {
-		if value, ok := strings.CutPrefix(arg, "--termination-log="); ok {
+		if value, ok := strings.CutPrefix(arg, flag+"="); ok {
 			return value
 		}
-		if arg == "--termination-log" && i+1 < len(args) {
+		if arg == flag && i+1 < len(args) {
 			return args[i+1]
 		}
 	}
@@ -163,13 +164,13 @@ func parseSources(sources, excludes []string) ([]archive.Source, error) {
 	return parsed, nil
 }
 
-// newLogger makes the log, on standard error.
-func newLogger(format string) (*slog.Logger, error) {
+// newLogger makes the log.
+func newLogger(w io.Writer, format string) (*slog.Logger, error) {
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, nil)), nil
+		return slog.New(slog.NewTextHandler(w, nil)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), nil
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
 	default:
 		return nil, fmt.Errorf("--log-format %q: give text or json", format)
 	}

@@ -67,16 +67,16 @@ func TestShortBytes(t *testing.T) {
 	}
 }
 
-func TestTerminationLogOf(t *testing.T) {
+func TestValueOf(t *testing.T) {
 	for _, args := range [][]string{
 		{"backup", "--nonsense", "--termination-log", "/x"},
 		{"backup", "--termination-log=/x", "--keep=many"},
 	} {
-		if got := terminationLogOf(args); got != "/x" {
+		if got := valueOf(args, "--termination-log"); got != "/x" {
 			t.Errorf("%q: %q", args, got)
 		}
 	}
-	if got := terminationLogOf([]string{"--termination-log"}); got != "" {
+	if got := valueOf([]string{"--termination-log"}, "--termination-log"); got != "" {
 		t.Errorf("%q", got)
 	}
 }
