@@ -4,7 +4,10 @@
 package archive
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,6 +48,64 @@ func TestRenamedOverFilesAreArchived(t *testing.T) {
 	s := w.result.Summary
 	if !s.Complete || s.Warnings.Total() != 0 || s.Symlinks != 1 || s.Files != 3 {
 		t.Errorf("summary %+v, warnings %+v", s, w.warnings)
+	}
+}
+
+func TestReplacedFilesAreArchivedAndNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	treetest.Build(t, dir, treetest.Dir{Entries: treetest.Entries{
+		"secret": treetest.File{Content: "secret"},
+		"source": treetest.Dir{Entries: treetest.Entries{
+			"link": treetest.Symlink{Target: "../secret"}, "pipe": treetest.FIFO{}, "dir": treetest.Dir{},
+			"file": treetest.File{Content: "longer than it was"}, "big": treetest.Sparse{Size: maxGrown + 1},
+			"socket": treetest.Socket{},
+		}},
+	}})
+	parent := openDirectory(t, filepath.Join(dir, "source"))
+	// What the walk saw when it came by, what is there now, and what becomes of it: an entry or a warning.
+	tests := []struct {
+		saw  uint32
+		now  string
+		want byte
+		warn WarningKind
+	}{
+		{unix.S_IFREG, "link", tar.TypeSymlink, ""}, {unix.S_IFREG, "pipe", tar.TypeFifo, ""},
+		{unix.S_IFREG, "dir", 0, Unreadable}, {unix.S_IFREG, "nothing", 0, Vanished},
+		{unix.S_IFREG, "socket", 0, Skipped}, {unix.S_IFREG, "big", 0, Unreadable},
+		{unix.S_IFREG, "file", tar.TypeReg, ""}, {unix.S_IFLNK, "file", tar.TypeReg, ""},
+		{unix.S_IFLNK, "pipe", tar.TypeFifo, ""}, {unix.S_IFLNK, "nothing", 0, Vanished},
+		{unix.S_IFLNK, "big", 0, Unreadable},
+	}
+	for _, test := range tests {
+		t.Run(test.now, func(t *testing.T) {
+			var j journal
+			out, ok := j.appendEntry(nil, &item{parent: parent, name: test.now, path: "data/" + test.now, stat: stat{mode: test.saw, size: 10}})
+			var warned WarningKind
+			for _, w := range j.warnings {
+				warned += w.Kind
+			}
+			if ok != (test.want != 0) || warned != test.warn {
+				t.Fatalf("archived %t, warnings %+v", ok, j.warnings)
+			}
+			if !ok {
+				if len(out) > 0 {
+					t.Errorf("%d bytes of an entry that isn't there", len(out))
+				}
+				return
+			}
+			r := tar.NewReader(bytes.NewReader(out))
+			h, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Typeflag != test.want || h.Typeflag == tar.TypeReg && string(content) != "longer than it was" {
+				t.Errorf("type %c, content %q", h.Typeflag, content)
+			}
+		})
 	}
 }
 
