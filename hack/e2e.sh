@@ -65,7 +65,7 @@ END
   say "testing the runner on a kernel's own NFS and CIFS mounts"
   test/remote/runner.sh --name "$CLUSTER_NAME" >&2
   say "testing"
-  go test -tags e2e -count=1 -timeout 40m -v "$@" ./test/e2e
+  go test -tags e2e -count=1 -timeout 40m -parallel 4 -v "$@" ./test/e2e
   exit
 fi
 
