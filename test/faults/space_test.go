@@ -4,13 +4,11 @@
 package faults
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"appliance.io/backup-operator/internal/report"
@@ -71,21 +69,22 @@ func TestRunningOutOfSpaceWhileWriting(t *testing.T) {
 	before := b.good(b.backups)
 	b.fill(32, mib)
 
-	// When the program says that it begins to write, it is held while all that is left is taken from under it.
+	// The program can't get further than one line of its log ahead of the reader. So when it has written the second one
+	// of these, it has found enough space, and can't begin to write before that line is read.
 	cmd := b.command()
-	stderr, err := cmd.StderrPipe()
-	b.must(err)
+	lines := stepwise(t, cmd)
 	b.must(cmd.Start())
-	other := filepath.Join(b.backups, "somebody-else")
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		t.Log(lines.Text())
-		if strings.Contains(lines.Text(), "msg=archiving archive=") {
-			b.must(cmd.Process.Signal(syscall.SIGSTOP))
-			b.takeAll(other)
-			b.must(cmd.Process.Signal(syscall.SIGCONT))
-		}
+	lines.started()
+	for !strings.Contains(lines.next(), `msg="measuring the sources"`) {
+		continue
 	}
+	lines.wait()
+	other := filepath.Join(b.backups, "somebody-else")
+	b.takeAll(other)
+	if line := lines.next(); !strings.Contains(line, `msg="measured the sources"`) {
+		t.Fatalf("it didn't stop where it was meant to, but at %s", line)
+	}
+	lines.drain()
 	if status := exitStatus(cmd.Wait()); status != 1 {
 		t.Errorf("exit status %d", status)
 	}
