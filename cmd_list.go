@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/runner"
 	"github.com/spf13/cobra"
 )
 
@@ -83,7 +84,7 @@ func printTable(w io.Writer, backups []catalog.Backup, now time.Time) error {
 			policy = b.Header.Policy
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			b.File, shortAge(now.Sub(b.Name.Time)), shortBytes(b.Bytes), files, b.State, policy)
+			b.File, shortAge(now.Sub(b.Name.Time)), runner.ShortBytes(b.Bytes), files, b.State, policy)
 	}
 	return table.Flush()
 }
@@ -141,17 +142,4 @@ func shortAge(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd", int(d.Hours())/24)
 	}
-}
-
-// shortBytes is a size with one decimal.
-func shortBytes(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n)/(1<<10), 0
-	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	for value >= 1024 && unit < len(units)-1 {
-		value, unit = value/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f %s", value, units[unit])
 }

@@ -230,6 +230,14 @@ func TestHumanBytes(t *testing.T) {
 	}
 }
 
+func TestShortBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 3 << 29: "1.5 GiB"} {
+		if got := ShortBytes(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
 func TestCheckSpaceSaysHowMuch(t *testing.T) {
 	err := checkSpace("--directory", "/b", catalog.Space{Free: 1 << 20}, 1<<20)
 	if err == nil || !strings.Contains(err.Error(), "1.1 MiB (1179648 bytes) needed, 1.0 MiB (1048576 bytes) free") {
