@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 # The version that the binary is stamped with.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-# What `make test` and `make test-race` run, and with which flags: make test PACKAGES=./internal/... TESTFLAGS=-v
+# What `make test` and `make test-race` run, and with which flags. `make test` runs all of it anew each time, because some
+# tests build programs whose changes Go's cache of results does not see. make test PACKAGES=./internal/... TESTFLAGS=-v
 PACKAGES ?= ./...
 TESTFLAGS ?=
 
@@ -60,7 +61,7 @@ verify: ## Check that what is generated is current, modules are tidy, manifests 
 test: packages ## Run the tests, the API's against a real control plane (built from Go modules the first time: 10 minutes).
 	@assets=$$(hack/cluster/build.sh); \
 	echo "Testing $(PACKAGES)"; \
-	KUBEBUILDER_ASSETS="$$assets" go test -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 20m $(TESTFLAGS) $(PACKAGES)
 	@go -C test/remote/smb-csi test $(TESTFLAGS) ./...
 
 .PHONY: test-race
