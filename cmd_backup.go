@@ -67,6 +67,8 @@ but is incomplete, because files couldn't be read or a source that held files is
 	f.StringVar(&flags.config.RsyncDirectory, "rsync-directory", "", "synchronize the backups to this absolute `DIR` with rsync")
 	f.StringVar(&flags.config.Run, "run", "", "the run's own `ID`: a retry with the same goes on from the archive it finds")
 	f.DurationVar(&flags.config.LockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run in the same directory")
+	f.DurationVar(&flags.config.SyncTimeout, "sync-timeout", 10*time.Minute,
+		"how long a synchronization may stand still, without a byte moving, before it fails; 0 means for ever")
 	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
 	f.IntVar(&flags.config.Level, "level", archive.DefaultLevel, "the zstd level, 1 to 19")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")

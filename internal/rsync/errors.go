@@ -13,6 +13,15 @@ import (
 // ErrNotInstalled means that there is no rsync to run.
 var ErrNotInstalled = errors.New("rsync is not installed: install it, or do without a directory to synchronize to")
 
+// ErrStalled means that nothing has moved for as long as Options.Timeout allows.
+var ErrStalled = errors.New("nothing moved for too long: look whether the remote end still answers")
+
+// ErrStuck means that a transfer was told to stop and then killed, and a process of it is there all the same: it waits
+// in the kernel for a file system that doesn't answer. It ends when that does, or when it is unmounted by force, and
+// holds what it inherited until then.
+var ErrStuck = errors.New("rsync can't be ended, because it waits for a file system that does not answer: look whether " +
+	"the remote end still runs and can be reached, or unmount it by force")
+
 // Error is a transfer that failed.
 type Error struct {
 	// Code is rsync's exit status, -1 if a signal ended it.
@@ -29,6 +38,9 @@ func (e *Error) Error() string {
 	}
 	return text
 }
+
+// Is makes a timeout that rsync itself noticed an ErrStalled.
+func (e *Error) Is(target error) bool { return target == ErrStalled && e.Code == 30 }
 
 // NoSpace reports whether rsync ran out of space. rsync has no status of its own for that.
 func (e *Error) NoSpace() bool {

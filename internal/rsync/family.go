@@ -4,6 +4,7 @@
 package rsync
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"time"
@@ -31,12 +32,14 @@ func newFamily(cmd *exec.Cmd) (*family, error) {
 // started must be called when the command has started: the end that this process holds is closed.
 func (f *family) started() { f.write.Close() }
 
-// wait returns when all are gone. After Grace it gives up: who still lives then hangs in a file system that is away.
-func (f *family) wait() {
-	if err := f.read.SetReadDeadline(time.Now().Add(Grace)); err != nil {
-		return
+// wait returns when all are gone. After the given time it gives up and reports false: who still lives then hangs in a
+// file system that is away.
+func (f *family) wait(most time.Duration) bool {
+	if err := f.read.SetReadDeadline(time.Now().Add(most)); err != nil {
+		return false
 	}
-	_, _ = f.read.Read(make([]byte, 1))
+	_, err := f.read.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (f *family) close() {

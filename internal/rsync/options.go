@@ -29,7 +29,7 @@ type Options struct {
 	Temporary string
 	// Flush makes rsync flush every file to disk before it gets its name. rsync has that since 3.2.4.
 	Flush bool
-	// Timeout ends a transfer in which nothing has moved for so long; in whole seconds, 0 means never.
+	// Timeout ends a transfer in which nothing has moved for so long; 0 means never.
 	Timeout time.Duration
 }
 

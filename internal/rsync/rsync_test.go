@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestArguments(t *testing.T) {
@@ -214,6 +215,59 @@ func TestAStoppedTransferStopsItsWholeGroup(t *testing.T) {
 	})
 	if !errors.Is(err, cause) {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestATransferInWhichNothingMovesIsStopped(t *testing.T) {
+	command := script(t, "echo '  1 1% '; exec sleep 1000\n")
+	command.grace = 50 * time.Millisecond
+	moved := false
+	_, err := command.Run(t.Context(), Options{Source: "/", Destination: "/", Timeout: 100 * time.Millisecond}, Hooks{
+		Progress: func(Progress) { moved = true },
+	})
+	if !errors.Is(err, ErrStalled) || errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "in 100ms nothing moved") || !moved {
+		t.Errorf("Run = %v, moved: %t", err, moved)
+	}
+	if !errors.Is(&Error{Code: 30}, ErrStalled) || errors.Is(&Error{Code: 12}, ErrStalled) {
+		t.Error("rsync's own timeout isn't known by its status")
+	}
+}
+
+func TestATransferThatMovesIsNotStopped(t *testing.T) {
+	// All of it takes longer than the timeout, none of its steps does.
+	command := script(t, "for i in 1 2 3 4 5 6; do echo \"  $i 1% \"; sleep 0.3; done\n")
+	command.grace = 50 * time.Millisecond
+	if _, err := command.Run(t.Context(), Options{Source: "/", Destination: "/", Timeout: 1500 * time.Millisecond}, Hooks{}); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestAProcessThatCannotBeKilledIsNotWaitedFor has a process that the signals to the group don't reach, as they don't
+// reach one that waits in the kernel, and that holds all that it has inherited.
+func TestAProcessThatCannotBeKilledIsNotWaitedFor(t *testing.T) {
+	for name, output := range map[string]string{
+		"it holds the output":     "",
+		"it holds standard error": ">/dev/null",
+		"it holds no output":      ">/dev/null 2>&1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			pipe := filepath.Join(t.TempDir(), "pipe")
+			if err := unix.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// It ends when the pipe's writing end is closed, here at the end of the test.
+			command := script(t, "setsid cat '"+pipe+"' "+output+" &\necho '  1 1% '; wait\n")
+			command.grace = 50 * time.Millisecond
+			hold, err := os.OpenFile(pipe, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer hold.Close()
+			_, err = command.Run(t.Context(), Options{Source: "/", Destination: "/", Timeout: 500 * time.Millisecond}, Hooks{})
+			if !errors.Is(err, ErrStalled) || !errors.Is(err, ErrStuck) {
+				t.Errorf("Run = %v", err)
+			}
+		})
 	}
 }
 

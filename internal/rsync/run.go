@@ -5,6 +5,7 @@ package rsync
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ type Command struct {
 	Path string
 	// CanFlush says that it knows --fsync.
 	CanFlush bool
+	// grace is used instead of Grace by tests.
+	grace time.Duration
 }
 
 // Find looks for rsync on the PATH and asks it for its version. It returns ErrNotInstalled if there is none.
@@ -50,19 +53,23 @@ type Hooks struct {
 	Inherit *os.File
 }
 
-// Run runs a transfer. Flushing is left out if this rsync can't. When ctx is done, rsync and all its children are told
-// to stop, killed if they don't within Grace, and the error wraps the context's cause. Otherwise it is an *Error.
+// Run runs a transfer. Flushing is left out if this rsync can't. When ctx is done, or nothing moves for the time that
+// the options set, rsync and all its children are told to stop, and killed if they don't within Grace. The error then
+// wraps the context's cause or ErrStalled, and ErrStuck besides if they couldn't even be killed: Run returns all the
+// same. Otherwise it is an *Error.
 func (c Command) Run(ctx context.Context, o Options, hooks Hooks) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
 	}
 	o.Flush = o.Flush && c.CanFlush
+	grace := cmp.Or(c.grace, Grace)
 	cmd := exec.Command(c.Path, o.Arguments()...) //nolint:noctx // stopWith stops the whole group, a context only one process.
 	cmd.Stdin = strings.NewReader(o.input())
 	// rsync's output is parsed: it must not depend on the user's language or settings.
 	cmd.Env = append(withoutRsync(os.Environ()), "LC_ALL=C")
 	var stderr tail
 	cmd.Stderr = &stderr
+	cmd.WaitDelay = grace // A child that hangs may hold standard error.
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return Result{}, fmt.Errorf("run rsync: %w", err)
@@ -75,54 +82,56 @@ func (c Command) Run(ctx context.Context, o Options, hooks Hooks) (Result, error
 		return Result{}, fmt.Errorf("run rsync: %w", err)
 	}
 	defer family.close()
+	if err := ctx.Err(); err != nil {
+		return Result{}, fmt.Errorf("rsync: %w", context.Cause(ctx))
+	}
 	// A group of its own, so that all its processes can be signalled at once. Should this process be killed, the
 	// kernel kills rsync: it must not go on writing for nobody. That is bound to the thread that starts it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := ctx.Err(); err != nil {
-		return Result{}, fmt.Errorf("rsync: %w", context.Cause(ctx))
-	}
 	if err := cmd.Start(); err != nil {
 		return Result{}, explain(err, "")
 	}
 	family.started()
-	stopped := stopWith(ctx, cmd.Process.Pid)
-	result := read(stdout, hooks.Progress)
-	err = cmd.Wait()
-	family.wait()
-	if stopped() && err != nil {
-		return result, fmt.Errorf("rsync was stopped: %w", context.Cause(ctx))
-	}
-	return result, explain(err, stderr.String())
-}
-
-// stopWith stops a process group when ctx is done. The function that it returns ends the watch and reports whether the
-// group was stopped.
-func stopWith(ctx context.Context, pid int) func() bool {
-	var kill *time.Timer
-	done := make(chan struct{})
-	release := context.AfterFunc(ctx, func() {
-		defer close(done)
-		_ = syscall.Kill(-pid, syscall.SIGTERM)
-		kill = time.AfterFunc(Grace, func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
-	})
-	return func() bool {
-		if release() {
-			return false
+	// rsync's own timeout comes first. It doesn't see everything: while the process that receives hangs in a write,
+	// another one keeps the sender content.
+	ctx, moved, end := stalling(ctx, o.Timeout, grace)
+	defer end()
+	stop := stopWith(ctx, cmd.Process.Pid, grace)
+	ended := make(chan ending, 1)
+	go func() {
+		result := read(stdout, moved, hooks.Progress)
+		ended <- ending{result: result, err: cmd.Wait()}
+	}()
+	select {
+	case e := <-ended:
+		gone := family.wait(grace)
+		switch stopped := stop.end(); {
+		case stopped && !gone:
+			return e.result, fmt.Errorf("%w: %w", context.Cause(ctx), ErrStuck)
+		case stopped && e.err != nil:
+			return e.result, fmt.Errorf("rsync was stopped: %w", context.Cause(ctx))
 		}
-		<-done
-		kill.Stop()
-		return true
+		return e.result, explain(e.err, stderr.String())
+	case <-stop.inVain:
+		return Result{}, fmt.Errorf("%w: %w", context.Cause(ctx), ErrStuck)
 	}
 }
 
-// read takes rsync's output to its end.
-func read(stdout io.Reader, progress func(Progress)) Result {
+// ending is how a transfer ended.
+type ending struct {
+	result Result
+	err    error
+}
+
+// read takes rsync's output to its end. Moved is called for each line.
+func read(stdout io.Reader, moved func(), progress func(Progress)) Result {
 	var r Result
 	lines := bufio.NewScanner(stdout)
 	lines.Split(splitLines)
 	for lines.Scan() {
+		moved()
 		if p, ok := r.parse(lines.Text()); ok && progress != nil {
 			progress(p)
 		}

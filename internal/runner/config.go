@@ -33,6 +33,8 @@ type Config struct {
 	RsyncDirectory string
 	// LockTimeout is how long to wait for another run to end; 0 means not at all.
 	LockTimeout time.Duration
+	// SyncTimeout is how long a synchronization may stand still before it fails; 0 means for ever.
+	SyncTimeout time.Duration
 	// ProgressInterval is the time between two lines of progress in the log; 0 means that there are none.
 	ProgressInterval time.Duration
 	// Level is the zstd level of the archive, 1 to 19; 0 means the archive package's default.
@@ -70,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if c.LockTimeout < 0 {
 		wrong("--lock-timeout %s: give a time that is not negative", c.LockTimeout)
+	}
+	if c.SyncTimeout < 0 {
+		wrong("--sync-timeout %s: give a time that is not negative; 0 means to wait for ever", c.SyncTimeout)
 	}
 	if c.ProgressInterval < 0 {
 		wrong("--progress-interval %s: give a time that is not negative; 0 means no progress in the log", c.ProgressInterval)

@@ -39,6 +39,7 @@ func TestValidateNamesTheFlagAndTheFix(t *testing.T) {
 		{func(c *Config) { c.Keep = 0 }, "--keep 0"},
 		{func(c *Config) { c.RsyncDirectory = "host:dir" }, "--rsync-directory"},
 		{func(c *Config) { c.LockTimeout = -1 }, "--lock-timeout"},
+		{func(c *Config) { c.SyncTimeout = -1 }, "--sync-timeout"},
 		{func(c *Config) { c.ProgressInterval = -1 }, "--progress-interval"},
 		{func(c *Config) { c.Level = 20 }, "--level 20"},
 	} {

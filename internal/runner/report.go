@@ -75,7 +75,7 @@ func (r *run) describeDirectories() {
 	if space, err := catalog.MeasureSpace(r.config.Directory); err == nil {
 		r.report.Storage = &report.Space{Free: space.Free, Total: space.Total}
 	}
-	if r.report.Sync != nil && r.mirror != nil {
+	if r.report.Sync != nil && r.mirror.reachable() {
 		if backups, err := catalog.List(r.config.RsyncDirectory, r.config.Prefix); err == nil {
 			r.report.Sync.Backups = r.sumUp(backups).Count
 		}

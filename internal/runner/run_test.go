@@ -281,6 +281,29 @@ func TestWhatIsInTheWayInTheMirrorIsNotReplaced(t *testing.T) {
 	b.holds("2 3 4", "2 3 4")
 }
 
+func TestASyncThatStandsStillFailsAndLeavesTheMirrorAlone(t *testing.T) {
+	b := newBench(t)
+	b.succeed()
+	b.config.SyncTimeout = 100 * time.Millisecond
+	r := newRun(b.config, b.environment())
+	command := filepath.Join(t.TempDir(), "rsync")
+	b.put(command, "#!/bin/sh\nif [ \"$1\" = --version ]; then exit; fi\n"+
+		"for last; do :; done; echo partial > \"$last/.app.partial/half\"; exit 30\n")
+	if err := os.Chmod(command, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Dir(command)+":"+os.Getenv("PATH"))
+	got, exit := r.do(t.Context())
+	if got.Reason != report.ReasonSyncFailed || exit != report.ExitFailed || !strings.Contains(got.Message, "nothing moved for too long") {
+		t.Errorf("%s, exit status %d: %s", got.Reason, exit, got.Message)
+	}
+	// It wasn't so much as looked at again: that may take for ever.
+	half := filepath.Join(b.config.RsyncDirectory, ".app.partial", "half")
+	if _, err := os.Stat(half); err != nil || got.Sync.Backups != 0 {
+		t.Errorf("the mirror was touched: %v, %+v", err, got.Sync)
+	}
+}
+
 func TestARunThatIsStoppedLeavesNothing(t *testing.T) {
 	b := newBench(t)
 	b.succeed()

@@ -22,11 +22,16 @@ type mirror struct {
 	owned bool
 	// complete says that everything that is to be there is there.
 	complete bool
+	// hangs says that the mirror doesn't answer any more: whoever looks at it then may never return.
+	hangs bool
 }
 
+// reachable reports whether there is a mirror that can be looked at.
+func (m *mirror) reachable() bool { return m != nil && !m.hangs }
+
 func (m *mirror) lockOrNil() *catalog.Lock {
-	if m == nil {
-		return nil
+	if !m.reachable() {
+		return nil // Giving the lock back is a request as well. The end of the process gives it back.
 	}
 	return m.lock
 }
@@ -56,8 +61,8 @@ func (r *run) sync(ctx context.Context) error {
 // tidyMirror removes what a sync that failed left unfinished: files half received, and sidecars whose archives didn't
 // come any more. Should that fail too, the next run does it.
 func (r *run) tidyMirror() {
-	if r.mirror == nil || !r.mirror.owned {
-		return // Not ours to touch.
+	if !r.mirror.reachable() || !r.mirror.owned {
+		return // Not ours to touch, or not there to be.
 	}
 	_, err := catalog.CleanReceiving(r.config.RsyncDirectory, r.config.Prefix)
 	_, staleErr := catalog.RemoveStale(r.config.RsyncDirectory, r.config.Prefix)
@@ -146,11 +151,13 @@ func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving stri
 	for _, files := range [][]string{sidecars, archives} {
 		result, err := r.rsync.Run(ctx, rsync.Options{
 			Source: r.config.Directory, Destination: r.config.RsyncDirectory, Files: files, Temporary: receiving, Flush: true,
+			Timeout: r.config.SyncTimeout,
 		}, rsync.Hooks{Progress: progress.set, Inherit: r.mirror.lock.File()})
 		total.BytesSent += result.BytesSent
 		total.FilesTransferred += result.FilesTransferred
 		r.report.Sync.BytesSent = total.BytesSent
 		if err != nil {
+			r.mirror.hangs = errors.Is(err, rsync.ErrStalled) || errors.Is(err, rsync.ErrStuck)
 			return r.explainSend(err)
 		}
 	}
