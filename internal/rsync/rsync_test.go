@@ -225,7 +225,7 @@ func TestATransferInWhichNothingMovesIsStopped(t *testing.T) {
 	_, err := command.Run(t.Context(), Options{Source: "/", Destination: "/", Timeout: 100 * time.Millisecond}, Hooks{
 		Progress: func(Progress) { moved = true },
 	})
-	if !errors.Is(err, ErrStalled) || errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "in 100ms nothing moved") || !moved {
+	if !errors.Is(err, ErrStalled) || errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "the limit is 100ms") || !moved {
 		t.Errorf("Run = %v, moved: %t", err, moved)
 	}
 	if !errors.Is(&Error{Code: 30}, ErrStalled) || errors.Is(&Error{Code: 12}, ErrStalled) {

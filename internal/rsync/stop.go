@@ -17,7 +17,7 @@ func stalling(parent context.Context, timeout, grace time.Duration) (ctx context
 	if timeout <= 0 {
 		return ctx, func() {}, func() { cancel(nil) }
 	}
-	clock := time.AfterFunc(timeout+grace, func() { cancel(fmt.Errorf("in %s %w", timeout, ErrStalled)) })
+	clock := time.AfterFunc(timeout+grace, func() { cancel(fmt.Errorf("%w (the limit is %s)", ErrStalled, timeout)) })
 	return ctx, func() { clock.Reset(timeout + grace) }, func() {
 		clock.Stop()
 		cancel(nil)
