@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"os"
+	"runtime/debug"
 	"sync"
 )
 
@@ -99,10 +100,21 @@ func (p *pipeline) wait(err error) error {
 func (p *pipeline) build(c *compressor) {
 	for f := range p.work {
 		if p.ctx.Err() == nil {
-			f.build(c)
+			p.guard(func() { f.build(c) })
 		}
 		f.done <- struct{}{}
 	}
+}
+
+// guard turns a panic into an error of the whole archive. Left alone, a panic in a goroutine ends the program with the
+// exit status that means wrong settings, and nobody tries again.
+func (p *pipeline) guard(do func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.cancel(fmt.Errorf("internal error, please report it: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	do()
 }
 
 // write is the sink. It alone counts and calls the caller's functions.
