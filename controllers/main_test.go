@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,8 +28,22 @@ import (
 	"appliance.io/backup-operator/test/controlplane"
 )
 
-// writes counts what the operator under test has written since it started.
-var writes atomic.Int64
+// writes counts what the operator under test has written since it started, by namespace: what it does for one test is
+// nothing to another.
+var writes sync.Map
+
+func countWrite(namespace string) {
+	n, _ := writes.LoadOrStore(namespace, new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+}
+
+// writesIn is how much the operator under test has written in a namespace.
+func writesIn(namespace string) int64 {
+	if n, ok := writes.Load(namespace); ok {
+		return n.(*atomic.Int64).Load()
+	}
+	return 0
+}
 
 // reconciler is the operator under test. It runs for the whole package.
 var reconciler *BackupPolicyReconciler
@@ -101,13 +116,13 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 func countWrites() interceptor.Funcs {
 	return interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			writes.Add(1)
+			countWrite(o.(interface{ GetNamespace() string }).GetNamespace())
 			return c.Apply(ctx, o, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
 			opts ...client.SubResourcePatchOption,
 		) error {
-			writes.Add(1)
+			countWrite(o.GetNamespace())
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		},
 	}
