@@ -27,7 +27,7 @@ type JobTemplate struct {
 
 	// podSecurityContext is the security context of the pod. Set runAsUser to the appliance's own to run without root:
 	// files that this user can't read are then missing from the backup, and the run says so. Default: root without any
-	// capability but the one to read files of whatever owner.
+	// capability but DAC_OVERRIDE, which lets it read files of whatever owner; the sources are mounted read-only.
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
 

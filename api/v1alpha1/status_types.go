@@ -121,7 +121,8 @@ type Run struct {
 	// +optional
 	Files *int64 `json:"files,omitempty"`
 
-	// warnings is how many files changed, vanished or could not be read while they were archived.
+	// warnings is how many files changed, vanished or could not be read while they were archived, and how many sources
+	// were empty that held files before.
 	// +optional
 	Warnings *int64 `json:"warnings,omitempty"`
 
