@@ -4,7 +4,10 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +18,10 @@ import (
 
 	"appliance.io/backup-operator/internal/archive"
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 )
+
+// line is what the sidecar of such a backup holds.
+var line = fmt.Sprintf("%x  data/file\n", sha256.Sum256([]byte("content\n")))
 
 // back makes a real backup of one small file in dir.
 func back(t *testing.T, dir, prefix, policy string, when time.Time) Backup {
@@ -28,12 +33,15 @@ func back(t *testing.T, dir, prefix, policy string, when time.Time) Backup {
 		t.Fatal(err)
 	}
 	header := archive.Header{Policy: policy, Run: "run", CreatedAt: when}
-	result, err := archive.Write(t.Context(), pending.File(), []archive.Source{{Name: "data", Path: source}},
+	_, err = archive.Write(t.Context(), pending.File(), []archive.Source{{Name: "data", Path: source}},
 		archive.Options{Header: header})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pending.Commit(result.SHA256); err != nil {
+	if _, err := io.WriteString(pending.Checksums(), line); err != nil {
+		t.Fatal(err)
+	}
+	if err := pending.Commit(); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range list(t, dir, prefix) {
@@ -75,97 +83,49 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
-func TestABackupIsTwoPrivateFilesThatStockToolsCheck(t *testing.T) {
+func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	b := back(t, dir, "app", own, day0)
-	if diff := cmp.Diff([]string{"app-20261101T050000Z.tar.zst", "app-20261101T050000Z.tar.zst.sha256"}, files(t, dir)); diff != "" {
-		t.Fatalf("(-want +got)\n%s", diff)
-	}
-	for _, file := range files(t, dir) {
-		fi, err := os.Stat(filepath.Join(dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if fi.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v", file, fi.Mode())
-		}
-	}
-	check := exec.Command("sha256sum", "--check", "--strict", b.File+SidecarSuffix)
-	check.Dir = dir
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-	if b.State != Complete || b.Header.Policy != own || b.Summary.Files != 1 || b.Bytes == 0 {
-		t.Errorf("listed as %+v", b)
-	}
-}
-
-func TestTwoBackupsOfOneSecond(t *testing.T) {
-	dir := t.TempDir()
-	put(t, filepath.Join(dir, "app-20261101T050001Z.tar.zst"), "a stranger's")
-	back(t, dir, "app", own, day0)
-	mirror := t.TempDir()
-	put(t, filepath.Join(mirror, "app-20261101T050002Z.tar.zst.sha256"), "")
-	pending, err := Create(dir, "app", day0, filepath.Join(mirror, "nowhere"), mirror)
-	if err != nil || pending.Name() != "app-20261101T050003Z.tar.zst" {
-		t.Fatalf("with a mirror it is %v, %v", pending, err)
-	}
-	if err := pending.Abort(); err != nil {
-		t.Fatal(err)
-	}
-	if second := back(t, dir, "app", own, day0); second.File != "app-20261101T050002Z.tar.zst" {
-		t.Errorf("the second one is %s", second.File)
-	}
-}
-
-func TestAbortLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
+	f, err := Open(dir, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{".app-20261101T050000Z.tar.zst.partial"}, files(t, dir)); diff != "" {
-		t.Errorf("while written (-want +got)\n%s", diff)
+	if fi, err := f.Stat(); err != nil || fi.Size() != b.Bytes {
+		t.Errorf("opened %v, %v", fi, err)
 	}
-	if err := pending.Abort(); err != nil {
+	f.Close()
+	path := filepath.Join(dir, b.File)
+	if err := errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path)); err != nil {
 		t.Fatal(err)
 	}
-	if left := files(t, dir); len(left) > 0 {
-		t.Errorf("left: %q", left)
+	if f, err := Open(dir, b); err == nil {
+		f.Close()
+		t.Error("a link was followed")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, b); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("one that is gone: %v", err)
+	}
+	other := back(t, dir, "other", "other/policy", day0)
+	if err := os.Rename(filepath.Join(dir, other.File), path); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Open(dir, b); err == nil {
+		f.Close()
+		t.Error("another policy's archive was opened in its place")
 	}
 }
 
-func TestCommitNeverReplacesAndLeavesNothingWhenItFails(t *testing.T) {
+func TestSidecarBytes(t *testing.T) {
 	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
-	if err != nil {
-		t.Fatal(err)
+	b := back(t, dir, "app", own, day0)
+	if n := SidecarBytes(dir, b); n != int64(len(line)) {
+		t.Errorf("%d bytes", n)
 	}
-	stranger := filepath.Join(dir, pending.Name())
-	put(t, stranger, "came in between")
-	if err := pending.Commit([32]byte{}); !errors.Is(err, os.ErrExist) {
-		t.Errorf("Commit = %v, want that it exists", err)
-	}
-	if content, _ := os.ReadFile(stranger); string(content) != "came in between" {
-		t.Errorf("the other file now holds %q", content)
-	}
-	if diff := cmp.Diff([]string{pending.Name()}, files(t, dir)); diff != "" {
-		t.Errorf("left (-want +got)\n%s", diff)
-	}
-}
-
-func TestCommitSaysWhenTheArchiveIsThereButItsNameNotOnDisk(t *testing.T) {
-	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pending.syncDirectory = func(string) error { return unix.EIO }
-	if err := pending.Commit([32]byte{}); !errors.Is(err, ErrNotFlushed) || !errors.Is(err, unix.EIO) {
-		t.Errorf("Commit = %v", err)
-	}
-	if diff := cmp.Diff([]string{pending.Name(), pending.Name() + SidecarSuffix}, files(t, dir)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
+	if n := SidecarBytes(t.TempDir(), b); n != 0 {
+		t.Errorf("of a sidecar that isn't there: %d bytes", n)
 	}
 }
 
@@ -273,7 +233,15 @@ func TestRemoveStale(t *testing.T) {
 		"..app.policy.partial", alone,
 	}
 	for _, file := range stale {
-		put(t, filepath.Join(dir, file), string(sidecar(strings.TrimSuffix(alone, SidecarSuffix), [32]byte{})))
+		put(t, filepath.Join(dir, file), line)
+	}
+	for file, content := range map[string]string{
+		"app-20261106T050000Z.tar.zst.sha256": "",
+		"app-20261107T050000Z.tar.zst.sha256": "\\" + strings.Replace(line, "file", "a\\nb", 1),
+		"app-20261108T050000Z.tar.zst.sha256": "# sparse, not listed: data/disk.img\n" + line,
+	} {
+		put(t, filepath.Join(dir, file), content)
+		stale = append(stale, file)
 	}
 	outside := filepath.Join(t.TempDir(), "outside")
 	put(t, outside, "")

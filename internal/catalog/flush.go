@@ -32,21 +32,28 @@ func writeFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	if _, err = f.Write(content); err != nil {
+		f.Close()
+	} else {
+		err = nameWritten(f, path)
 	}
 	if err != nil {
 		os.Remove(f.Name())
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return SyncDirectory(filepath.Dir(path))
+}
+
+// nameWritten gives a partial file its name when what was written to it is on disk. It closes the file.
+func nameWritten(f *os.File, path string) error {
+	err := f.Sync()
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
 }
 
 // SyncDirectory flushes a directory, so that the names that were given or removed in it survive a power failure. File

@@ -109,10 +109,16 @@ func inspect(dir, file string, name Name) (Backup, error) {
 		return b, nil
 	}
 	defer f.Close()
+	b.read(f)
+	return b, nil
+}
+
+// read reads what an open archive says about itself.
+func (b *Backup) read(f *os.File) {
 	fi, err := f.Stat()
 	if err != nil {
 		b.State, b.Err = Damaged, err
-		return b, nil
+		return
 	}
 	b.Bytes = fi.Size()
 	info, err := archive.ReadInfo(f, fi.Size())
@@ -121,7 +127,34 @@ func inspect(dir, file string, name Name) (Backup, error) {
 	if b.Good() {
 		b.Summary = info.Summary
 	}
-	return b, nil
+}
+
+// isStill reports whether a backup, looked at once more, is the good one that it was.
+func (b Backup) isStill(was Backup) bool {
+	return b.Good() && was.Good() && b.Header == was.Header && b.Bytes == was.Bytes
+}
+
+// Open opens a good backup for reading. It refuses a file that isn't what the listing said any more.
+func Open(dir string, b Backup) (*os.File, error) {
+	f, err := openRegular(filepath.Join(dir, b.File))
+	if err != nil {
+		return nil, fmt.Errorf("open the backup %s: %w", b.File, err)
+	}
+	now := Backup{File: b.File, Name: b.Name}
+	if now.read(f); !now.isStill(b) {
+		f.Close()
+		return nil, fmt.Errorf("%s in %s is not the backup that was listed (it is %s now)", b.File, dir, now.State)
+	}
+	return f, nil
+}
+
+// SidecarBytes is the size of a backup's sidecar, 0 if there is none.
+func SidecarBytes(dir string, b Backup) int64 {
+	fi, err := os.Lstat(filepath.Join(dir, b.File+SidecarSuffix))
+	if err != nil || !fi.Mode().IsRegular() {
+		return 0
+	}
+	return fi.Size()
 }
 
 // judge maps what reading an archive's own words gave to a state.

@@ -3,7 +3,10 @@
 
 // Package catalog is a directory of backups: how they are named, listed, written, retained and removed.
 //
-// A backup is two files: the archive, <prefix>-20261122T050000Z.tar.zst, and beside it a .sha256 for `sha256sum -c`.
+// A backup is two files: the archive, <prefix>-20261122T050000Z.tar.zst, and beside it, with .sha256 after its name, the
+// sidecar: the checksums of the files in it, by which `sha256sum -c` checks what was restored. It doesn't speak of the
+// archive's own bytes, because many of those are taken over from the archive before without being read.
+//
 // One directory can serve several policies if each has a prefix of its own. What a prefix needs besides its backups
 // are hidden files, all of which carry the prefix:
 //
@@ -13,7 +16,7 @@
 //	.<prefix>.write-test      written, read and removed by the write test
 //	.<prefix>.partial/        (in a mirror) what rsync is receiving
 //	.<archive>.partial        an archive that is being written
-//	.<archive>.sha256.partial its checksum that is being written
+//	.<archive>.sha256.partial its sidecar that is being written
 //
 // Directories may be on NFS or CIFS, where root is nobody and modes are made up. So nothing here changes modes or
 // owners: files are created private and that must do.
@@ -32,7 +35,7 @@ import (
 const (
 	// ArchiveSuffix ends the names of archives.
 	ArchiveSuffix = ".tar.zst"
-	// SidecarSuffix is appended to an archive's name for the file with its checksum.
+	// SidecarSuffix is appended to an archive's name for the sidecar, the file with the checksums of what is in it.
 	SidecarSuffix = ".sha256"
 	// partialSuffix ends the hidden names of what is being written.
 	partialSuffix = ".partial"

@@ -4,12 +4,12 @@
 package catalog
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +25,7 @@ func Remove(dir string, b Backup) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if !now.Good() || !b.Good() || now.Header != b.Header || now.Bytes != b.Bytes {
+	if !now.isStill(b) {
 		return fmt.Errorf("%s in %s is not the backup that was to be removed (it is %s now): left alone", b.File, dir, now.State)
 	}
 	path := filepath.Join(dir, b.File)
@@ -77,20 +77,22 @@ func stale(dir, prefix, file string, present map[string]bool) bool {
 		return ok && own(strings.TrimSuffix(target, SidecarSuffix))
 	}
 	archive, ok := strings.CutSuffix(file, SidecarSuffix)
-	return ok && own(archive) && !present[archive] && isSidecar(filepath.Join(dir, file), archive)
+	return ok && own(archive) && !present[archive] && isSidecar(filepath.Join(dir, file))
 }
 
-// isSidecar reports whether a file is what Commit writes for the archive, and not a stranger's with that name.
-func isSidecar(path, archive string) bool {
+// sidecarStart is how a line of a sidecar begins: as sha256sum(1) has it, or as the comment on a file that isn't listed.
+var sidecarStart = regexp.MustCompile(`^(\\?[0-9a-f]{64}  |# sparse, not listed: )`)
+
+// isSidecar reports whether a file begins like what Commit writes, and isn't a stranger's with that name. An archive
+// without files has an empty one.
+func isSidecar(path string) bool {
 	f, err := openRegular(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, 1<<10))
-	sum, ok := strings.CutSuffix(string(content), "  "+archive+"\n")
-	b, decodeErr := hex.DecodeString(sum)
-	return err == nil && ok && decodeErr == nil && len(b) == 32
+	start, err := io.ReadAll(io.LimitReader(f, 128))
+	return err == nil && (len(start) == 0 || sidecarStart.Match(start))
 }
 
 // removeRegular removes a regular file and nothing else. That it is gone already is fine.

@@ -4,9 +4,10 @@
 package catalog
 
 import (
-	"encoding/hex"
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,9 +20,15 @@ type NewBackup struct {
 	dir  string
 	name Name
 	file *os.File
+	// sidecar is the list of checksums while it is written, through lines.
+	sidecar *os.File
+	lines   *bufio.Writer
 	// syncDirectory is SyncDirectory, but for tests of what happens when it fails.
 	syncDirectory func(string) error
 }
+
+// sidecarBuffer is how much of a sidecar is written at once.
+const sidecarBuffer = 256 << 10
 
 // ErrNotFlushed means that an archive is complete on disk and has its name, but the directory that holds the name could
 // not be flushed: a power failure may take the name away.
@@ -35,11 +42,18 @@ func Create(dir, prefix string, t time.Time, mirrors ...string) (*NewBackup, err
 	for taken(append(mirrors, dir), name) {
 		name.Time = name.Time.Add(time.Second)
 	}
-	f, err := createPartial(filepath.Join(dir, name.String()))
+	path := filepath.Join(dir, name.String())
+	f, err := createPartial(path)
 	if err != nil {
 		return nil, fmt.Errorf("create the archive: %w", err)
 	}
-	return &NewBackup{dir: dir, name: name, file: f, syncDirectory: SyncDirectory}, nil
+	n := &NewBackup{dir: dir, name: name, file: f, syncDirectory: SyncDirectory}
+	n.sidecar, err = createPartial(path + SidecarSuffix)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create the list of checksums: %w", err), n.Abort())
+	}
+	n.lines = bufio.NewWriterSize(n.sidecar, sidecarBuffer)
+	return n, nil
 }
 
 // taken reports whether something, be it a stranger's, has the name of the archive or of its sidecar.
@@ -58,22 +72,24 @@ func taken(dirs []string, name Name) bool {
 // File is where the archive is to be written.
 func (n *NewBackup) File() *os.File { return n.file }
 
+// Checksums is where the sidecar is to be written: a line for each regular file in the archive, in the form of
+// sha256sum(1). It may come to hundreds of megabytes and goes to disk as it comes.
+func (n *NewBackup) Checksums() io.Writer { return n.lines }
+
 // Name is the file name that the archive will have.
 func (n *NewBackup) Name() string { return n.name.String() }
 
-// Commit gives the archive its name when everything is on disk, and the sidecar with the checksum before, so that
-// there never is an archive without one. After ErrNotFlushed the archive is there; after any other error nothing is left,
-// as after Abort.
-func (n *NewBackup) Commit(sha256 [32]byte) error {
+// Commit gives the archive its name when everything is on disk, and the sidecar its own before, so that there never is
+// an archive without one. After ErrNotFlushed the archive is there; after any other error nothing is left, as after Abort.
+func (n *NewBackup) Commit() error {
 	path := filepath.Join(n.dir, n.Name())
 	err := n.file.Sync()
 	if err != nil {
 		err = fmt.Errorf("flush the archive: %w", err)
 	} else if err = n.file.Close(); err != nil {
 		err = fmt.Errorf("close the archive: %w", err)
-	}
-	if err == nil {
-		err = writeFile(path+SidecarSuffix, sidecar(n.Name(), sha256))
+	} else if err = n.commitSidecar(path + SidecarSuffix); err != nil {
+		err = fmt.Errorf("write the list of checksums: %w", err)
 	}
 	if err != nil {
 		return errors.Join(err, n.Abort())
@@ -87,13 +103,33 @@ func (n *NewBackup) Commit(sha256 [32]byte) error {
 	return nil
 }
 
-// Abort removes what has been written.
-func (n *NewBackup) Abort() error {
-	n.file.Close()
-	if err := os.Remove(n.file.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove what was written of the archive: %w", err)
+// commitSidecar gives the sidecar its name, which is on disk when it returns.
+func (n *NewBackup) commitSidecar(path string) error {
+	if err := n.lines.Flush(); err != nil {
+		return err
+	}
+	if err := nameWritten(n.sidecar, path); err != nil {
+		return err
+	}
+	if err := SyncDirectory(n.dir); err != nil {
+		return errors.Join(err, os.Remove(path))
 	}
 	return nil
+}
+
+// Abort removes what has been written.
+func (n *NewBackup) Abort() error {
+	var errs []error
+	for _, f := range []*os.File{n.file, n.sidecar} {
+		if f == nil {
+			continue
+		}
+		f.Close()
+		if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove what was written of the archive: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // renameNew renames without replacing anything, where the file system can promise that. Where it can't, the lock and
@@ -107,9 +143,4 @@ func renameNew(from, to string) error {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return nil
-}
-
-// sidecar is a line as sha256sum(1) writes and checks it.
-func sidecar(file string, sha256 [32]byte) []byte {
-	return []byte(hex.EncodeToString(sha256[:]) + "  " + file + "\n")
 }

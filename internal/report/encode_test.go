@@ -19,7 +19,10 @@ func full() Report {
 		StartTime:      time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC),
 		CompletionTime: time.Date(2026, 11, 22, 5, 1, 2, 0, time.UTC),
 		Outcome:        Incomplete, Reason: ReasonFilesUnreadable, Message: "2 files could not be read",
-		Archive:  &Archive{Name: "appliance-20261122T050000Z.tar.zst", BytesRead: 10, BytesWritten: 4, Files: 3},
+		Archive: &Archive{Name: "appliance-20261122T050000Z.tar.zst", BytesRead: 10, BytesWritten: 4, Files: 3, Reuse: &Reuse{
+			Previous: "appliance-20261121T050000Z.tar.zst", Method: ReuseReflink, ReusedBytes: 3, SharedBytes: 2, NewBytes: 1,
+			VerifiedBytes: 1, DamagedFrames: 1,
+		}},
 		Warnings: &Warnings{Count: 2, First: []string{"data/a: permission denied", "data/b: permission denied"}},
 		Sync:     &Sync{OK: true, BytesSent: 4, Backups: 7},
 		Backups:  &Backups{Count: 1, Bytes: 4, Newest: []Backup{{Name: "appliance-20261122T050000Z.tar.zst", Bytes: 4}}},

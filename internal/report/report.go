@@ -98,7 +98,44 @@ type Archive struct {
 	BytesWritten int64 `json:"bytesWritten"`
 	// Files is how many regular files are in it.
 	Files int64 `json:"files"`
+	// Reuse tells how much of it the run took over from an earlier archive, and how much it made anew. It is nil if
+	// that isn't known: the run found the archive, which an earlier attempt had made.
+	Reuse *Reuse `json:"reuse,omitempty"`
 }
+
+// Reuse tells what became of an archive's bytes: BytesWritten is, but for a few KiB of what the archive says about
+// itself, ReusedBytes and NewBytes together.
+type Reuse struct {
+	// Previous is the file name of the archive that was there to reuse from; empty if there was none, or none that could
+	// be used.
+	Previous string `json:"previous,omitempty"`
+	// Method is how what is reused came into the archive; empty if nothing is.
+	Method ReuseMethod `json:"method,omitempty"`
+	// ReusedBytes is how many of the archive's bytes were taken over from the previous one.
+	ReusedBytes int64 `json:"reusedBytes"`
+	// SharedBytes is how many of those take no space of their own: both archives hold them in the same blocks of the disk.
+	SharedBytes int64 `json:"sharedBytes"`
+	// NewBytes is how many of the archive's bytes were made from the sources.
+	NewBytes int64 `json:"newBytes"`
+	// VerifiedBytes is how many of the reused bytes were read and checked in this run. Every run checks a share, so that
+	// within a set number of runs all are.
+	VerifiedBytes int64 `json:"verifiedBytes"`
+	// DamagedFrames is how many pieces of the previous archive turned out to be damaged. They were made anew from the
+	// sources: the new archive is whole, the previous one is not.
+	DamagedFrames int64 `json:"damagedFrames,omitempty"`
+}
+
+// ReuseMethod is a way for bytes to get from one archive into the next.
+type ReuseMethod string
+
+const (
+	// ReuseReflink means that both archives share the blocks on the disk, as XFS and Btrfs can.
+	ReuseReflink ReuseMethod = "reflink"
+	// ReuseServerCopy means that the server of a network file system copied the bytes.
+	ReuseServerCopy ReuseMethod = "serverCopy"
+	// ReuseCopy means that the run read and wrote the bytes.
+	ReuseCopy ReuseMethod = "copy"
+)
 
 // Warnings counts what was worth telling of the files that were read, with the first few of them in words.
 type Warnings struct {

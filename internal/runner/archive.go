@@ -57,7 +57,7 @@ func (r *run) archive(ctx context.Context) error {
 	if err != nil {
 		return r.explainWrite(pending, errors.Join(err, pending.Abort()))
 	}
-	err = r.commit(pending, result.SHA256)
+	err = r.commit(pending)
 	if err != nil && !errors.Is(err, catalog.ErrNotFlushed) {
 		return r.explainWrite(pending, err)
 	}

@@ -52,7 +52,7 @@ type run struct {
 	now    func() time.Time
 	report report.Report
 	// commit is NewBackup.Commit, but for tests of what happens when it fails.
-	commit func(*catalog.NewBackup, [32]byte) error
+	commit func(*catalog.NewBackup) error
 
 	rsync       rsync.Command
 	held        *catalog.Lock

@@ -134,10 +134,11 @@ func TestRunsKeepTheNumberHereAndInTheMirror(t *testing.T) {
 	b.config.Keep = 2
 	r := b.succeed()
 	b.holds("6 7", "6 7")
+	made := catalog.Backup{File: "app-20261107T050000Z.tar.zst"}
 	want := report.Report{
 		Version: 1, Policy: "orbit/appliance", StartTime: b.now, CompletionTime: b.now, Outcome: report.Succeeded,
 		Message: r.Message, Archive: r.Archive,
-		Sync: &report.Sync{OK: true, BytesSent: r.Archive.BytesWritten + 95, Backups: 2},
+		Sync: &report.Sync{OK: true, BytesSent: r.Archive.BytesWritten + catalog.SidecarBytes(b.config.Directory, made), Backups: 2},
 		Backups: &report.Backups{Count: 2, Bytes: r.Backups.Bytes, Newest: []report.Backup{
 			{Name: "app-20261107T050000Z.tar.zst", Bytes: r.Archive.BytesWritten},
 			{Name: "app-20261106T050000Z.tar.zst", Bytes: r.Backups.Bytes - r.Archive.BytesWritten},
@@ -212,8 +213,8 @@ func TestAnArchiveWhoseNameIsNotFlushedIsThereAndRemovesNothing(t *testing.T) {
 	b.config.Run = "job-1"
 	b.now = b.now.AddDate(0, 0, 1)
 	r := newRun(b.config, b.environment())
-	r.commit = func(pending *catalog.NewBackup, sum [32]byte) error {
-		return errors.Join(pending.Commit(sum), catalog.ErrNotFlushed)
+	r.commit = func(pending *catalog.NewBackup) error {
+		return errors.Join(pending.Commit(), catalog.ErrNotFlushed)
 	}
 	got, exit := r.do(t.Context())
 	if got.Outcome != report.Failed || got.Reason != report.ReasonArchiveFailed || exit != report.ExitFailed {
