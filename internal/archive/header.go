@@ -148,17 +148,20 @@ func paxName(name string) string {
 	return base[:min(len(base), maxName)]
 }
 
-// appendUstar appends one 512-byte ustar header. Values that don't fit are cut: a pax header before it has them.
+// appendUstar appends one 512-byte ustar header. Names that don't fit are cut: a pax header before it has them. Numbers
+// that don't fit it has as well, but here they are written in binary, as GNU tar and others do: readers that take the
+// names alone from pax headers, such as busybox, would pass over the content of a file of 8 GiB or more as if it were
+// headers, and find nothing after it.
 func appendUstar(dst []byte, h *tarHeader, prefix, name string) []byte {
 	start := len(dst)
 	dst = append(dst, zeros[:blockSize]...)
 	b := dst[start:]
 	copy(b[0:100], name)
 	putOctal(b[100:108], int64(h.mode))
-	putOctal(b[108:116], fit(int64(h.uid), maxOctal7))
-	putOctal(b[116:124], fit(int64(h.gid), maxOctal7))
-	putOctal(b[124:136], fit(h.size, maxOctal11))
-	putOctal(b[136:148], fit(h.mtime.sec, maxOctal11))
+	putNumber(b[108:116], int64(h.uid), maxOctal7)
+	putNumber(b[116:124], int64(h.gid), maxOctal7)
+	putNumber(b[124:136], h.size, maxOctal11)
+	putNumber(b[136:148], h.mtime.sec, maxOctal11)
 	b[156] = h.typ
 	copy(b[157:257], h.link)
 	copy(b[257:265], "ustar\x0000")
@@ -176,12 +179,17 @@ func appendUstar(dst []byte, h *tarHeader, prefix, name string) []byte {
 	return dst
 }
 
-// fit gives v, or 0 where it can't be said in the field.
-func fit(v, limit int64) int64 {
-	if v < 0 || v > limit {
-		return 0
+// putNumber fills the field with v: in octal up to the limit, else in binary, which the first bit tells.
+func putNumber(field []byte, v, limit int64) {
+	if 0 <= v && v <= limit {
+		putOctal(field, v)
+		return
 	}
-	return v
+	for i := len(field) - 1; i >= 0; i-- {
+		field[i] = byte(v)
+		v >>= 8 // A negative number stays negative.
+	}
+	field[0] |= 0x80
 }
 
 // putOctal fills the field with v's octal digits and a final NUL.

@@ -76,6 +76,25 @@ func TestHeadersSayWhatTheyShould(t *testing.T) {
 	}
 }
 
+// TestNumbersAreThereWithoutPaxHeaders is for readers that don't know pax records of numbers.
+func TestNumbersAreThereWithoutPaxHeaders(t *testing.T) {
+	for _, h := range []tarHeader{
+		{typ: typeRegular, name: "f", uid: maxOctal7, gid: maxOctal7, size: maxOctal11, mtime: timestamp{maxOctal11, 0}},
+		{typ: typeRegular, name: "f", uid: maxOctal7 + 1, gid: maxOctal7 + 1, size: maxOctal11 + 1, mtime: timestamp{maxOctal11 + 1, 0}},
+		{typ: typeRegular, name: "f", uid: 1<<32 - 2, gid: 1<<32 - 2, size: 1<<63 - 1, mtime: timestamp{1 << 40, 0}},
+		{typ: typeRegular, name: "f", mtime: timestamp{-2, 250_000_000}},
+	} {
+		b := appendHeader(nil, &h)
+		got := parse(t, b[len(b)-blockSize:])
+		want := &tar.Header{
+			Typeflag: tar.TypeReg, Name: "f", Uid: int(h.uid), Gid: int(h.gid), Size: h.size, ModTime: time.Unix(h.mtime.sec, 0),
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(tar.Header{}, "Format")); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", h, diff)
+		}
+	}
+}
+
 func TestRecordsAreSortedAndMeasured(t *testing.T) {
 	h := &tarHeader{typ: typeRegular, name: "f", records: []record{{"z", "1"}, {"a", "x=\n\x00y"}, {"hdrcharset", "BINARY"}}}
 	// Lengths around powers of ten, where a length's own digits count.
