@@ -35,6 +35,9 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	if n := runNews(before.LastRun, after.LastRun); n != nil {
 		all = append(all, *n)
 	}
+	if n := damageNews(before.LastRun, after.LastRun); n != nil {
+		all = append(all, *n)
+	}
 	for i := range all {
 		all[i].message = cut(all[i].message, maxEventNote)
 	}
@@ -65,6 +68,18 @@ func runNews(before, after *backupv1alpha1.Run) *news {
 	}
 	return &news{corev1.EventTypeWarning, after.Reason, actionBackup,
 		fmt.Sprintf("%s: backup %s: %s", after.Job, outcomeWord(after.Outcome), after.Message)}
+}
+
+// damageNews is that the last run found damage in an earlier archive, for that is nothing to learn on the day when it is
+// needed.
+func damageNews(before, after *backupv1alpha1.Run) *news {
+	if after == nil || after.DamagedArchive == "" ||
+		before != nil && before.JobUID == after.JobUID && before.DamagedArchive == after.DamagedArchive {
+		return nil
+	}
+	return &news{corev1.EventTypeWarning, backupv1alpha1.ReasonArchiveDamaged, actionBackup, fmt.Sprintf(
+		"%s: the archive %s is damaged in the storage; the new one, %s, is whole: check all others with backup-operator "+
+			"verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive)}
 }
 
 func outcomeWord(outcome backupv1alpha1.Outcome) string {

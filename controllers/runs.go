@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -157,6 +158,7 @@ func (r *endedRun) asRun() *backupv1alpha1.Run {
 func addFigures(run *backupv1alpha1.Run, said *report.Report) {
 	if a := said.Archive; a != nil {
 		run.Archive, run.BytesRead, run.BytesWritten, run.Files = a.Name, &a.BytesRead, &a.BytesWritten, &a.Files
+		addReuse(run, a.Reuse)
 	}
 	if w := said.Warnings; w != nil {
 		run.Warnings, run.WarningMessages = &w.Count, w.First
@@ -164,4 +166,28 @@ func addFigures(run *backupv1alpha1.Run, said *report.Report) {
 	if s := said.Sync; s != nil {
 		run.BytesSent = &s.BytesSent
 	}
+}
+
+// addReuse takes over what became of the archive's bytes, where that is known.
+func addReuse(run *backupv1alpha1.Run, reuse *report.Reuse) {
+	if reuse == nil {
+		return
+	}
+	run.BytesNew, run.BytesReused = &reuse.NewBytes, &reuse.ReusedBytes
+	run.BytesShared, run.BytesVerified = &reuse.SharedBytes, &reuse.VerifiedBytes
+	if reuse.ReusedBytes > 0 {
+		run.ReusedFrom, run.ReuseMethod = reuse.Previous, enumValue(string(reuse.Method))
+	}
+	if reuse.DamagedFrames > 0 {
+		run.DamagedArchive = reuse.Previous
+	}
+}
+
+// enumValue is a word as values of Kubernetes' APIs are written. The word comes from a runner that may be newer than the
+// operator, so it may be any.
+func enumValue(word string) string {
+	if word == "" {
+		return ""
+	}
+	return strings.ToUpper(word[:1]) + word[1:]
 }

@@ -131,6 +131,8 @@ type BackupPolicySpec struct {
 // +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.consecutiveFailures`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Next Run",type=string,priority=1,JSONPath=`.status.nextScheduleTime`
+// +kubebuilder:printcolumn:name="Bytes",type=integer,priority=1,JSONPath=`.status.lastRun.bytesWritten`
+// +kubebuilder:printcolumn:name="New Bytes",type=integer,priority=1,JSONPath=`.status.lastRun.bytesNew`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="BackupSucceeded")].message`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 45",message="the policy's name must be at most 45 characters, because its CronJob is named <name>-backup and Kubernetes takes 52 there"
 type BackupPolicy struct {

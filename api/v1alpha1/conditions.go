@@ -59,6 +59,12 @@ const (
 	ReasonFailed = "Failed"
 )
 
+// Reasons of events that tell of no condition.
+const (
+	// ReasonArchiveDamaged: a run found damage in an earlier archive. Its own archive is whole.
+	ReasonArchiveDamaged = "ArchiveDamaged"
+)
+
 // Labels and annotations.
 const (
 	// LabelPolicy names the policy on all that belongs to it.

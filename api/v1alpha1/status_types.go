@@ -113,6 +113,42 @@ type Run struct {
 	// +optional
 	BytesWritten *int64 `json:"bytesWritten,omitempty"`
 
+	// bytesNew is how many of the archive's bytes were made from the volumes. The rest was taken over from the archive
+	// before, because the files had not changed. Where bytesShared is about as much as bytesReused, this is also the space
+	// that the backup takes.
+	// +optional
+	BytesNew *int64 `json:"bytesNew,omitempty"`
+
+	// bytesReused is how many of the archive's bytes were taken over from the archive before. The archive is complete
+	// all the same, and doesn't need the other one.
+	// +optional
+	BytesReused *int64 `json:"bytesReused,omitempty"`
+
+	// bytesShared is how many of bytesReused take no space of their own, because both archives hold them in the same
+	// blocks of the disk.
+	// +optional
+	BytesShared *int64 `json:"bytesShared,omitempty"`
+
+	// bytesVerified is how many of bytesReused the run read and checked. Each run checks a share, so that within 14 runs
+	// all are.
+	// +optional
+	BytesVerified *int64 `json:"bytesVerified,omitempty"`
+
+	// reuseMethod is how the reused bytes came into the archive: Reflink (both archives share the blocks on the disk, as
+	// XFS and Btrfs can), ServerCopy (the server of the network file system copied them) or Copy (the run read and wrote
+	// them). It is empty when nothing was reused.
+	// +optional
+	ReuseMethod string `json:"reuseMethod,omitempty"`
+
+	// reusedFrom is the file name of the archive that bytesReused were taken from.
+	// +optional
+	ReusedFrom string `json:"reusedFrom,omitempty"`
+
+	// damagedArchive is the file name of an earlier archive in which the run found damage. The archive that it made is
+	// not affected: it has those parts from the volumes.
+	// +optional
+	DamagedArchive string `json:"damagedArchive,omitempty"`
+
 	// bytesSent is how many bytes rsync transferred.
 	// +optional
 	BytesSent *int64 `json:"bytesSent,omitempty"`
@@ -121,8 +157,8 @@ type Run struct {
 	// +optional
 	Files *int64 `json:"files,omitempty"`
 
-	// warnings is how many files changed, vanished or could not be read while they were archived, and how many sources
-	// were empty that held files before.
+	// warnings is how many files changed, vanished or could not be read while they were archived, how many sources were
+	// empty that held files before, and how many parts of the archive before turned out to be damaged.
 	// +optional
 	Warnings *int64 `json:"warnings,omitempty"`
 

@@ -456,6 +456,26 @@ func (in *Run) DeepCopyInto(out *Run) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.BytesNew != nil {
+		in, out := &in.BytesNew, &out.BytesNew
+		*out = new(int64)
+		**out = **in
+	}
+	if in.BytesReused != nil {
+		in, out := &in.BytesReused, &out.BytesReused
+		*out = new(int64)
+		**out = **in
+	}
+	if in.BytesShared != nil {
+		in, out := &in.BytesShared, &out.BytesShared
+		*out = new(int64)
+		**out = **in
+	}
+	if in.BytesVerified != nil {
+		in, out := &in.BytesVerified, &out.BytesVerified
+		*out = new(int64)
+		**out = **in
+	}
 	if in.BytesSent != nil {
 		in, out := &in.BytesSent, &out.BytesSent
 		*out = new(int64)
