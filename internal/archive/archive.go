@@ -27,7 +27,7 @@ import (
 )
 
 // Format is the version of the archive format that this package writes, and the newest that it reads.
-const Format = 1
+const Format = 2
 
 // DefaultLevel is the zstd level that is used when Options.Level is 0.
 const DefaultLevel = 3
@@ -59,6 +59,8 @@ type Header struct {
 	CreatedAt time.Time `json:"createdAt"`
 	// Tool is the program and version that wrote the archive.
 	Tool string `json:"tool,omitempty"`
+	// Level is the zstd level that it was written at. Write sets it.
+	Level int `json:"level,omitempty"`
 }
 
 // Summary says what is in an archive. It is the last thing in the file, so an archive that has one is whole.
@@ -234,6 +236,11 @@ var (
 	ErrNotArchive = errors.New("not an archive of the appliance backup operator")
 	// ErrTruncated means that a file begins as an archive but its end is missing or damaged.
 	ErrTruncated = errors.New("archive is truncated or damaged")
+	// ErrDamaged means that a part of an archive isn't what was written there.
+	ErrDamaged = errors.New("archive is damaged")
+	// ErrNoIndex means that an archive has no index, so that it can only be read from its beginning to its end, as tar
+	// does. Archives of format 1 have none.
+	ErrNoIndex = errors.New("archive has no index")
 	// ErrFutureFormat means that an archive was written in a format newer than Format.
 	ErrFutureFormat = errors.New("archive format is newer than this program")
 )

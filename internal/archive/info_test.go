@@ -137,8 +137,8 @@ func TestReadInfoTellsStrangersAndFutureFormats(t *testing.T) {
 		"zeros at the end":             {append(bytes.Clone(file), zero...), ErrTruncated},
 		"two archives":                 {append(bytes.Clone(file), file...), ErrTruncated},
 		"end of another archive's":     {append(bytes.Clone(file[:300]), file[len(file)-300:]...), ErrTruncated},
-		"seek table that doesn't fit":  {seekTable(file, 1<<30), ErrTruncated},
-		"seek table of the wrong size": {seekTable(file, 3)[:len(file)+10], ErrTruncated},
+		"seek table that doesn't fit":  {withSeekTable(file, 1<<30), ErrTruncated},
+		"seek table of the wrong size": {withSeekTable(file, 3)[:len(file)+10], ErrTruncated},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestReadInfoTellsStrangersAndFutureFormats(t *testing.T) {
 	}
 }
 
-// seekTable appends a table of the zstd seekable format with two entries, which says that it has n.
-func seekTable(file []byte, n uint32) []byte {
+// withSeekTable appends a table of the zstd seekable format with two entries, which says that it has n.
+func withSeekTable(file []byte, n uint32) []byte {
 	le := binary.LittleEndian
 	file = le.AppendUint32(bytes.Clone(file), 0x184D2A5E)
 	file = le.AppendUint32(file, 2*8+seekFooterSize)
@@ -161,7 +161,7 @@ func seekTable(file []byte, n uint32) []byte {
 
 func TestReadInfoPassesOverASeekTable(t *testing.T) {
 	file, result := smallArchive(t)
-	info, err := readInfo(seekTable(file, 2))
+	info, err := readInfo(withSeekTable(file, 2))
 	if err != nil || info.Summary.Entries != result.Summary.Entries {
 		t.Errorf("error %v, info %+v", err, info)
 	}
@@ -181,7 +181,7 @@ func (e errorReader) ReadAt([]byte, int64) (int, error) { return 0, e.err }
 func FuzzReadInfo(f *testing.F) {
 	file, _ := smallArchive(f)
 	f.Add(file)
-	f.Add(seekTable(file, 2))
+	f.Add(withSeekTable(file, 2))
 	f.Add(file[:100])
 	f.Add([]byte("a stranger's"))
 	f.Fuzz(func(t *testing.T, file []byte) {

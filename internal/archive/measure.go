@@ -16,8 +16,8 @@ import (
 const (
 	samplePiece     = 256 << 10
 	samplesPerLevel = 32
-	// frameCost is what an archive's head and tail come to, and more.
-	frameCost = 4 << 10
+	// frameCost is what an archive's head, index and tail come to, and more.
+	frameCost = 24 << 10
 )
 
 // Measure walks the sources and estimates the size of their archive by compressing a deterministic sample of their

@@ -89,7 +89,7 @@ func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) e
 	}
 	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
 	w.summary.BytesWritten = w.out.size
-	end, err := appendSummary(nil, w.summary, w.out.size)
+	end, err := appendSummary(nil, w.summary, nil, w.out.size)
 	if err != nil {
 		return fmt.Errorf("write summary: %w", err)
 	}
