@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,19 +119,22 @@ func appendPax(dst []byte, name string, records []record) []byte {
 	return appendPadding(dst, int64(size))
 }
 
-// compareRecords sorts by key, but for hdrcharset, which readers need before the names that it speaks of.
+// compareRecords sorts by key, but for two whose places matter to readers.
 func compareRecords(a, b record) int {
-	if first := "hdrcharset"; a.key == first || b.key == first {
-		switch {
-		case a.key == b.key:
-			return 0
-		case a.key == first:
-			return -1
-		default:
-			return 1
-		}
+	return cmp.Or(cmp.Compare(rank(a.key), rank(b.key)), strings.Compare(a.key, b.key))
+}
+
+// rank of a key is lower for what comes before. hdrcharset is needed before the names that it speaks of. Python takes
+// the last name there is, and the name of a sparse file that others see must not be that.
+func rank(key string) int {
+	switch key {
+	case "hdrcharset":
+		return 0
+	case "GNU.sparse.name":
+		return 2
+	default:
+		return 1
 	}
-	return strings.Compare(a.key, b.key)
 }
 
 // size is the length of the record as it is written, which counts the digits of the length itself.

@@ -116,6 +116,15 @@ func TestRecordsAreSortedAndMeasured(t *testing.T) {
 	}
 }
 
+func TestTheNameOfASparseFileComesAfterTheOneForOthers(t *testing.T) {
+	h := &tarHeader{typ: typeRegular, name: "d/" + strings.Repeat("x", 200)}
+	makeSparse(h, nil, 1)
+	b := string(appendHeader(nil, h))
+	if path, name := strings.Index(b, " path="), strings.Index(b, " GNU.sparse.name="); path < 0 || name < path {
+		t.Errorf("path is at %d, GNU.sparse.name at %d", path, name)
+	}
+}
+
 func TestFormatTime(t *testing.T) {
 	tests := map[timestamp]string{
 		{0, 0}:            "0",
