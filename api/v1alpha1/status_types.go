@@ -174,7 +174,7 @@ type RetainedBackups struct {
 	// +optional
 	Count *int32 `json:"count,omitempty"`
 
-	// bytes is their size together.
+	// bytes is their size together. Where archives share blocks of the disk, they take less space than that.
 	// +optional
 	Bytes *int64 `json:"bytes,omitempty"`
 
