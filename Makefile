@@ -12,6 +12,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # tests build programs whose changes Go's cache of results does not see. make test PACKAGES=./internal/... TESTFLAGS=-v
 PACKAGES ?= ./...
 TESTFLAGS ?=
+# What `make bench` measures: make bench BENCHFLAGS='-size 0.1 -filesystems xfs'
+BENCHFLAGS ?=
 
 # Static binaries, and no need for a C compiler.
 export CGO_ENABLED := 0
@@ -76,8 +78,9 @@ e2e: ## Test every setting on a real cluster with a real kubelet, which is made 
 	@hack/e2e.sh
 
 .PHONY: bench
-bench: packages ## Measure a first backup against tar and zstd on the same data.
-	@go run ./test/bench
+bench: ## Measure backups and restores against tar, restic, borg and rsync (root, an hour): docs/benchmarks.md.
+	@hack/install-packages.sh test/bench/packages.txt
+	@go run ./test/bench $(BENCHFLAGS)
 
 ##@ A cluster to look at
 
@@ -105,7 +108,7 @@ image: ## Build the container image: with docker or podman, or as an archive wit
 
 .PHONY: packages
 packages: ## Install the Debian packages that tests need, where they are missing (root; who is not is told how).
-	@hack/install-packages.sh test/packages.txt
+	@hack/install-packages.sh test/packages.txt test/bench/packages.txt
 
 .PHONY: tools
 tools: ## Build all development tools at their pinned versions.

@@ -7,123 +7,112 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
-	"time"
-
-	"appliance.io/backup-operator/internal/archive"
-	"golang.org/x/sys/unix"
+	"strings"
 )
 
-// candidate is one way of making a backup, with what was measured of it.
-type candidate struct {
-	name    string
-	against *candidate // what its time is compared with; nil for itself
-	command []string
-	output  string // the directory that it writes to
-	walls   []time.Duration
-	cpus    []time.Duration
-	peaks   []int64 // bytes of memory of the biggest process
-	bytes   int64   // that it wrote
+// candidate is one way of making backups and getting them back.
+type candidate interface {
+	// name is what the tables call it.
+	name() string
+	// version asks the program which it is.
+	version(ctx context.Context) (string, error)
+	// prepare makes an empty repository where that takes a command. It is not measured.
+	prepare(ctx context.Context) error
+	// backup is a backup of all that is in the source.
+	backup() command
+	// restore brings the whole of the newest backup back into an empty directory.
+	restore(target string) command
+	// restoreOne brings one file of the newest backup back into an empty directory; path is relative to the source.
+	restoreOne(target, path string) command
+	// verify checks the newest backup, or whatever more the program always checks. No arguments: it can't.
+	verify() command
+	// newest is what holds the newest backup: files or directories that are read to restore it.
+	newest() ([]string, error)
 }
 
-// newCandidates says what is compared: the writer with tar and zstd, and the whole command, which measures, checks and
-// flushes besides, with tar and zstd whose output is flushed too.
-func newCandidates(dir, data, self, binary string) []*candidate {
-	const pipe = `tar -C "$1" -cf - . | zstd -q -T0 -3 -o "$2/data.tar.zst"`
-	tar := &candidate{name: "GNU tar \\| zstd -T0 -3", output: filepath.Join(dir, "tar")}
-	tar.command = []string{"sh", "-c", pipe, "sh", data, tar.output}
-
-	write := &candidate{name: "archive.Write", against: tar, output: filepath.Join(dir, "write")}
-	write.command = []string{self, "write", data, filepath.Join(write.output, "data.tar.zst")}
-
-	flushed := &candidate{name: "GNU tar \\| zstd -T0 -3, sync", output: filepath.Join(dir, "flushed")}
-	flushed.command = []string{"sh", "-c", pipe + ` && sync "$2/data.tar.zst"`, "sh", data, flushed.output}
-
-	backup := &candidate{name: "backup-operator backup", against: flushed, output: filepath.Join(dir, "backup")}
-	backup.command = []string{binary, "backup", "--policy", "bench/bench", "--source", "data=" + data,
-		"--directory", backup.output, "--prefix", "bench", "--keep", "1"}
-	return []*candidate{tar, write, flushed, backup}
+// historian is a candidate that keeps more than one backup.
+type historian interface {
+	candidate
+	// backups counts the backups that are there.
+	backups(ctx context.Context) (int, error)
 }
 
-// run runs the candidate once, into an empty directory, with nothing left to be written by the run before.
-func (c *candidate) run(ctx context.Context) error {
-	defer os.RemoveAll(c.output)
-	if err := os.RemoveAll(c.output); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(c.output, 0o755); err != nil {
-		return err
-	}
-	unix.Sync()
-	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	begin := time.Now()
+// places are the directories of one candidate.
+type places struct {
+	source string // what is backed up, the same for all
+	store  string // a file system of its own, empty at first, for the backups and nothing else
+	cache  string // for what it wants to remember elsewhere
+}
+
+// command is a command line.
+type command struct {
+	args []string
+	dir  string   // in which it runs
+	env  []string // besides the environment
+}
+
+// shell is a command line for the shell, with arguments for $1 and so on. It fails when any part of a pipe does.
+func shell(script string, args ...string) command {
+	return command{args: slices.Concat([]string{"bash", "-euo", "pipefail", "-c", script, "bash"}, args)}
+}
+
+// output runs a command that is not measured and returns what it says.
+func (c command) output(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), c.env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w\n%s", err, output.String())
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, stderr.String())
 	}
-	c.walls = append(c.walls, time.Since(begin))
-	c.cpus = append(c.cpus, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		c.peaks = append(c.peaks, usage.Maxrss<<10)
-	}
-	var err error
-	c.bytes, err = sizeOf(c.output)
-	return err
+	return stdout.String(), nil
 }
 
-// sizeOf is the size of the files in a directory.
-func sizeOf(dir string) (int64, error) {
-	entries, err := os.ReadDir(dir)
+// firstLine is the first line of what a program says, mostly of its version.
+func firstLine(ctx context.Context, args ...string) (string, error) {
+	out, err := command{args: args}.output(ctx)
+	line, _, _ := strings.Cut(out, "\n")
+	return strings.TrimSpace(line), err
+}
+
+// newCandidate makes the candidate of a short name, as -only has it.
+func newCandidate(short, program string, p places) candidate {
+	switch short {
+	case "ours":
+		return &operator{program: program, places: p}
+	case "tar":
+		return &tarZstd{places: p}
+	case "restic":
+		return &restic{places: p}
+	case "borg":
+		return &borg{places: p}
+	case "rsync":
+		return &mirror{places: p}
+	}
+	panic("no candidate " + short)
+}
+
+// candidates are the short names, in the order in which they run.
+var candidates = []string{"tar", "ours", "restic", "borg", "rsync"}
+
+// archives are the files in a directory that end so, sorted by name, which is by time.
+func archives(dir, suffix string) ([]string, error) {
+	return filepath.Glob(filepath.Join(dir, "*"+suffix))
+}
+
+// last is the newest of the archives.
+func last(dir, suffix string) ([]string, error) {
+	all, err := archives(dir, suffix)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("no backup in %s", dir)
+	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	total := int64(0)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			return 0, err
-		}
-		total += info.Size()
-	}
-	return total, nil
-}
-
-// writeArchive is the candidate that is the archive's writer alone.
-func writeArchive(ctx context.Context, data, path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = archive.Write(ctx, f, []archive.Source{{Name: "data", Path: data}}, archive.Options{})
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-func median[T time.Duration | int64](values []T) T {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
-}
-
-// printTable prints the medians.
-func printTable(w io.Writer, candidates []*candidate) {
-	fmt.Fprintln(w, "| | wall s | ratio | from–to s | CPU s | peak MiB | GiB written |")
-	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|---:|")
-	for _, c := range candidates {
-		baseline := c.against
-		if baseline == nil {
-			baseline = c
-		}
-		fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f–%.2f | %.2f | %d | %.3f |\n", c.name,
-			median(c.walls).Seconds(), median(c.walls).Seconds()/median(baseline.walls).Seconds(),
-			slices.Min(c.walls).Seconds(), slices.Max(c.walls).Seconds(), median(c.cpus).Seconds(),
-			median(c.peaks)>>20, gib(c.bytes))
-	}
+	return all[len(all)-1:], nil
 }

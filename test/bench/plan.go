@@ -1,0 +1,85 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"regexp"
+	"slices"
+)
+
+// step is something that is measured.
+type step string
+
+const (
+	first     step = "first"     // the first backup
+	unchanged step = "unchanged" // a second one, with nothing changed in between
+	changed   step = "changed"   // one a day after the last, on each of six days
+	space     step = "space"     // what seven daily backups occupy
+	sent      step = "sent"      // what crosses the network when the newest archive is synchronized
+	restore   step = "restore"   // the newest backup as a whole
+	one       step = "one"       // one small file of it
+	verify    step = "verify"    // whether it is good
+)
+
+// days are how many daily backups the space is measured with: the first one and those after each churn.
+const days = 7
+
+// plan says what is measured.
+type plan struct {
+	filesystems []string
+	everywhere  bool           // all candidates on all file systems
+	only        *regexp.Regexp // of filesystem/candidate/step; nil for all
+}
+
+// measures says whether a step of a candidate is wanted.
+func (p plan) measures(filesystem, candidate string, s step) bool {
+	// The file system decides what this project's program can do, and not so much what the others can.
+	others := candidate != "ours" && candidate != "tar"
+	if others && !p.everywhere && filesystem != p.filesystems[0] {
+		return false
+	}
+	// Only these two make archives that a server can hold an older one of.
+	if s == sent && others {
+		return false
+	}
+	return p.only == nil || p.only.MatchString(filesystem+"/"+candidate+"/"+string(s))
+}
+
+// runs says whether a step has to be done, because it is wanted or for the sake of one that is.
+func (p plan) runs(filesystem, candidate string, s step) bool {
+	neededBy := map[step][]step{
+		first:     {unchanged, changed, space, sent, restore, one, verify},
+		unchanged: {},
+		changed:   {space, sent},
+	}
+	return p.measures(filesystem, candidate, s) || slices.ContainsFunc(neededBy[s], func(s step) bool {
+		return p.measures(filesystem, candidate, s)
+	})
+}
+
+// candidates are those of which anything is wanted, in the order of a run: each run begins with another one.
+func (p plan) candidates(filesystem string, run int) []string {
+	var wanted []string
+	for _, c := range candidates {
+		if p.runs(filesystem, c, first) {
+			wanted = append(wanted, c)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	begin := run % len(wanted)
+	return slices.Concat(wanted[begin:], wanted[:begin])
+}
+
+// all are all candidates of which anything is wanted anywhere.
+func (p plan) all() []string {
+	var wanted []string
+	for _, c := range candidates {
+		if slices.ContainsFunc(p.filesystems, func(fs string) bool { return p.runs(fs, c, first) }) {
+			wanted = append(wanted, c)
+		}
+	}
+	return wanted
+}

@@ -1,0 +1,64 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// transfer is a synchronization of the newest archive to a server that holds the one before.
+type transfer struct {
+	ArchiveBytes int64   `json:"archiveBytes"`
+	SentBytes    int64   `json:"sentBytes"` // that the client sent
+	Seconds      float64 `json:"seconds"`
+}
+
+// measureSent synchronizes the two newest archives to a server, one after the other, and keeps what the second cost.
+func (r *round) measureSent(ctx context.Context, c *contestant, s step) error {
+	all, err := archives(c.volume.root, ".tar.zst")
+	if err != nil {
+		return err
+	}
+	if len(all) < 2 {
+		return fmt.Errorf("%d archives, and two are needed", len(all))
+	}
+	server, err := startServer(ctx, r.dir)
+	if err != nil {
+		return err
+	}
+	defer server.remove()
+	var t transfer
+	for _, archive := range all[len(all)-2:] {
+		if t, err = server.receive(ctx, archive); err != nil {
+			return err
+		}
+	}
+	k := key{r.filesystem, c.short, s}
+	r.results.sent[k] = append(r.results.sent[k], t)
+	return nil
+}
+
+// receive sends an archive to the server, with what it has already as a basis for what it lacks.
+func (s *server) receive(ctx context.Context, archive string) (transfer, error) {
+	info, err := os.Stat(archive)
+	if err != nil {
+		return transfer{}, err
+	}
+	begin := time.Now()
+	out, err := command{dir: filepath.Dir(archive), args: []string{
+		"rsync", "--times", "--no-whole-file", "--fuzzy", "--stats", "--no-human-readable", filepath.Base(archive), s.url(),
+	}}.output(ctx)
+	if err != nil {
+		return transfer{}, fmt.Errorf("%w\n%s", err, s.log.String())
+	}
+	t := transfer{ArchiveBytes: info.Size(), Seconds: time.Since(begin).Seconds()}
+	if t.SentBytes, err = bytesSent(out); err != nil {
+		return t, err
+	}
+	return t, s.same(archive)
+}

@@ -1,0 +1,140 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// timed are the steps that take time.
+var timed = []step{first, unchanged, changed, restore, one, verify}
+
+// columns are the steps as the tables show them.
+var columns = []struct {
+	step step
+	head string
+}{
+	{first, "first"}, {unchanged, "unchanged"}, {changed, "1 % changed"}, {restore, "full restore"},
+	{one, "one small file"}, {verify, "verify"}, {space, "seven days"},
+}
+
+// filesystemNames are the names as their makers write them.
+var filesystemNames = map[string]string{"xfs": "XFS", "btrfs": "Btrfs", "ext4": "ext4", plain: "a plain directory"}
+
+// printTables prints all tables as Markdown.
+func printTables(w io.Writer, p plan, r *results, names map[string]string) {
+	fmt.Fprint(w, "Medians: wall seconds, GiB that seven daily backups occupy on the disk, and the most MiB of memory.\n\n")
+	printMedians(w, p, r, names)
+	fmt.Fprint(w, "\nRatios: backup-operator's median divided by the other's on the same file system.\n\n")
+	printRatios(w, p, r, names)
+	if len(r.sent) > 0 {
+		fmt.Fprint(w, "\nThe newest archive, after a day with 1 % churn, synchronized to an rsync server that holds the one before.\n\n")
+		printSent(w, p, r, names)
+	}
+	fmt.Fprint(w, "\nAims.\n\n")
+	printAims(w, r)
+}
+
+func printMedians(w io.Writer, p plan, r *results, names map[string]string) {
+	head := []string{""}
+	for _, c := range columns {
+		head = append(head, c.head)
+	}
+	printHead(w, append(head, "peak")...)
+	for _, fs := range p.filesystems {
+		for _, c := range p.candidates(fs, 0) {
+			row := []string{fmt.Sprintf("%s, %s", bold(c, names[c]), filesystemNames[fs])}
+			for _, column := range columns {
+				row = append(row, cell("%.2f")(r.value(fs, c, column.step)))
+			}
+			printRow(w, append(row, cell("%.0f")(r.peak(fs, c)))...)
+		}
+	}
+}
+
+func printRatios(w io.Writer, p plan, r *results, names map[string]string) {
+	head := []string{""}
+	for _, c := range columns {
+		head = append(head, c.head)
+	}
+	printHead(w, head...)
+	for _, fs := range p.filesystems {
+		for _, c := range p.candidates(fs, 0) {
+			if c == "ours" {
+				continue
+			}
+			row := []string{fmt.Sprintf("to %s, %s", names[c], filesystemNames[fs])}
+			for _, column := range columns {
+				row = append(row, cell("%.3f")(r.ratio(fs, "ours", c, column.step)))
+			}
+			printRow(w, row...)
+		}
+	}
+}
+
+func printSent(w io.Writer, p plan, r *results, names map[string]string) {
+	printHead(w, "", "archive MiB", "sent MiB", "share", "seconds")
+	for _, fs := range p.filesystems {
+		for _, c := range p.candidates(fs, 0) {
+			var size, sentBytes []int64
+			var seconds []float64
+			for _, t := range r.sent[key{fs, c, sent}] {
+				size, sentBytes, seconds = append(size, t.ArchiveBytes), append(sentBytes, t.SentBytes), append(seconds, t.Seconds)
+			}
+			archive, ok := median(size)
+			if !ok {
+				continue
+			}
+			crossed, _ := median(sentBytes)
+			took, _ := median(seconds)
+			printRow(w, fmt.Sprintf("%s, %s", bold(c, names[c]), filesystemNames[fs]), fmt.Sprintf("%.1f", gib(archive)*1024),
+				fmt.Sprintf("%.1f", gib(crossed)*1024), fmt.Sprintf("%.3f", float64(crossed)/float64(archive)), fmt.Sprintf("%.1f", took))
+		}
+	}
+}
+
+func printAims(w io.Writer, r *results) {
+	printHead(w, "", "at most", "measured", "")
+	for _, a := range aims {
+		measured, ok := a.measured(r)
+		verdict := "not measured"
+		switch {
+		case ok && measured <= a.limit:
+			verdict = "reached"
+		case ok:
+			verdict = "**missed**"
+		}
+		printRow(w, fmt.Sprintf("%s: %s", filesystemNames[a.filesystem], a.text), fmt.Sprint(a.limit),
+			cell("%.3g")(measured, ok), verdict)
+	}
+}
+
+// cell formats a value that may not be there.
+func cell(format string) func(value float64, ok bool) string {
+	return func(value float64, ok bool) string {
+		if !ok {
+			return "–"
+		}
+		return fmt.Sprintf(format, value)
+	}
+}
+
+// bold makes our own rows stand out.
+func bold(candidate, name string) string {
+	if candidate == "ours" {
+		return "**" + name + "**"
+	}
+	return name
+}
+
+func printHead(w io.Writer, cells ...string) {
+	printRow(w, cells...)
+	fmt.Fprintln(w, "|---|"+strings.Repeat("---:|", len(cells)-1))
+}
+
+func printRow(w io.Writer, cells ...string) {
+	fmt.Fprintln(w, "| "+strings.Join(cells, " | ")+" |")
+}
