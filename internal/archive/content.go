@@ -18,6 +18,7 @@ import (
 type content struct {
 	fd      int
 	path    string
+	cache   cacheKeeper
 	stat    stat     // when it was opened
 	size    int64    // of the file, as archived
 	extents []extent // parts that hold data; nil for a file without holes
@@ -46,6 +47,7 @@ func openContent(it *item) (*content, error) {
 		return nil, errReplaced
 	}
 	c.size = c.stat.size
+	c.cache = keepCache(fd, c.stat.id.dev, c.size)
 	if maybeSparse(&c.stat) {
 		if c.extents, err = extents(fd, c.size); err != nil {
 			c.release()
@@ -63,6 +65,7 @@ func (c *content) use() *content {
 
 func (c *content) release() {
 	if c.uses.Add(-1) == 0 {
+		c.cache.restore(c.fd)
 		_ = unix.Close(c.fd)
 	}
 }
@@ -108,7 +111,7 @@ func (c *content) read(buf []byte, offset int64) {
 }
 
 func (c *content) readPiece(buf []byte, offset int64) {
-	n, err := readAt(c.fd, buf, offset)
+	n, err := c.cache.readAt(c.fd, buf, offset)
 	if err == nil {
 		return
 	}

@@ -82,11 +82,11 @@ func openRetry(dir int, name string, flags int) (fd int, err error) {
 	return fd, err
 }
 
-// readAt fills buf from offset on. It returns io.ErrUnexpectedEOF when the file ends before.
-func readAt(fd int, buf []byte, offset int64) (int, error) {
+// readAt fills buf from offset on, with flags as for preadv2. It returns io.ErrUnexpectedEOF when the file ends before.
+func readAt(fd int, buf []byte, offset int64, flags int) (int, error) {
 	done := 0
 	for done < len(buf) {
-		n, err := unix.Pread(fd, buf[done:], offset+int64(done))
+		n, err := readOnce(fd, buf[done:], offset+int64(done), flags)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -98,6 +98,13 @@ func readAt(fd int, buf []byte, offset int64) (int, error) {
 		}
 	}
 	return done, nil
+}
+
+func readOnce(fd int, buf []byte, offset int64, flags int) (int, error) {
+	if flags != 0 {
+		return unix.Preadv2(fd, [][]byte{buf}, offset, flags)
+	}
+	return unix.Pread(fd, buf, offset)
 }
 
 // readLinkAt reads a symbolic link's target, of which the link's size is a hint.
