@@ -30,9 +30,8 @@ var aims = []aim{
 }
 
 func ratioAim(what string, s step, other string, limit float64) aim {
-	return aim{filesystem: "xfs", text: what + ", of " + other + "'s", limit: limit, measured: func(r *results) (float64, bool) {
-		return r.ratio("xfs", "ours", other, s)
-	}}
+	measured := func(r *results) (float64, bool) { return r.ratio("xfs", "ours", other, s) }
+	return aim{filesystem: "xfs", text: what + ", of " + other + "'s", limit: limit, measured: measured}
 }
 
 func worstOnExt4(r *results) (float64, bool) {

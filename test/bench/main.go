@@ -24,10 +24,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,65 +64,6 @@ func dispatch() error {
 	return run(ctx, o, os.Stdout)
 }
 
-// options are what the flags say.
-type options struct {
-	plan
-	size    float64
-	rounds  int
-	margin  time.Duration
-	files   int
-	program string
-	json    string
-	dir     string
-}
-
-// mounts says whether anything but a plain directory is wanted.
-func (o options) mounts() bool {
-	return slices.ContainsFunc(o.filesystems, func(fs string) bool { return fs != plain })
-}
-
-func parseOptions(args []string, output io.Writer) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(output)
-	flags.Float64Var(&o.size, "size", 1, "size of the data set; 1 is 3 GiB")
-	flags.IntVar(&o.rounds, "runs", 3, "how often all is measured")
-	flags.DurationVar(&o.margin, "margin", 2*time.Second, "how old the data is made before a backup; a minute for network file systems")
-	filesystems := flags.String("filesystems", "xfs,btrfs,ext4",
-		"on which to measure; the first with all candidates, the others with backup-operator and tar. plain is a directory, without root")
-	flags.BoolVar(&o.everywhere, "everywhere", false, "measure all candidates on all file systems")
-	only := flags.String("only", "",
-		"regular expression of what to measure, as FILESYSTEM/CANDIDATE/STEP, for example xfs/(ours|tar)/restore; candidates: "+
-			strings.Join(candidates, ", ")+"; steps: first, unchanged, changed, space, sent, restore, one, verify")
-	flags.IntVar(&o.files, "files", 0, "measure the memory that so many empty files take instead")
-	flags.StringVar(&o.program, "program", "", "the absolute path of the backup-operator to measure; default: one that is built")
-	flags.StringVar(&o.json, "json", "", "write all samples to this file as well")
-	flags.StringVar(&o.dir, "dir", "", "where the temporary directory is made; default: the system's place for them")
-	if err := flags.Parse(args); err != nil {
-		return o, err
-	}
-	o.filesystems = strings.Split(*filesystems, ",")
-	for _, fs := range o.filesystems {
-		if !knownFilesystem(fs) {
-			return o, fmt.Errorf("-filesystems %s: there is no %q; give xfs, btrfs, ext4 or plain, with commas between", *filesystems, fs)
-		}
-	}
-	if o.size <= 0 || o.rounds < 1 || o.files < 0 || flags.NArg() > 0 {
-		return o, errors.New("-size and -runs must be positive, -files not negative, and there are no other arguments")
-	}
-	if *only != "" {
-		pattern, err := regexp.Compile(*only)
-		if err != nil {
-			return o, fmt.Errorf("-only: %w", err)
-		}
-		o.only = pattern
-	}
-	if o.files == 0 && len(o.all()) == 0 {
-		return o, fmt.Errorf("-only %s: nothing is called so; an example: xfs/ours/restore", *only)
-	}
-	return o, nil
-}
-
 // run measures what is wanted in a temporary directory, and prints it.
 func run(ctx context.Context, o options, w io.Writer) (err error) {
 	dir, lock, err := newScratch(o.dir)
@@ -152,7 +90,8 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 
 func buildProgram(ctx context.Context, dir string) (string, error) {
 	program := filepath.Join(dir, "backup-operator")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "appliance.io/backup-operator")
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", program, "appliance.io/backup-operator"}
+	build := exec.CommandContext(ctx, "go", args...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
@@ -202,7 +141,8 @@ func checkSpace(dir string, size float64) error {
 	// The source, a restored copy, and two candidates that each keep all backups in full.
 	need := int64(size * 3 * (1 << 30) * (2 + 2*0.65*(days+1) + 2))
 	if free := int64(st.Bavail) * st.Bsize; free < need {
-		return fmt.Errorf("%.1f GiB are needed in %s and %.1f are free: give another -dir, or a smaller -size", gib(need), dir, gib(free))
+		return fmt.Errorf("%.1f GiB are needed in %s and %.1f are free: give another -dir, or a smaller -size",
+			gib(need), dir, gib(free))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,13 +18,13 @@ import (
 const filesPerDirectory = 1000
 
 // benchMany shows what a tree of many files costs in memory, to a first backup and to one that reuses it.
-func benchMany(ctx context.Context, w io.Writer, dir, program string, o options) error {
+func benchMany(ctx context.Context, w io.Writer, dir, program string, o options) (err error) {
 	// Empty files take an inode each, of up to half a KiB, and their names.
 	v, err := newVolume(ctx, o.filesystems[0], filepath.Join(dir, "volume"), int64(o.files)*(4<<10))
 	if err != nil {
 		return err
 	}
-	defer v.remove()
+	defer func() { err = errors.Join(err, v.remove()) }()
 	data := filepath.Join(v.root, "data")
 	logf("making %d files", o.files)
 	if err := makeMany(ctx, data, o.files); err != nil {

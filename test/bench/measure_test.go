@@ -21,7 +21,7 @@ func TestMemoryIsTheCommandsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(ballast)
+	defer func() { _ = unix.Munmap(ballast) }()
 	small, err := measure(t.Context(), command{args: []string{"true"}}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -3,10 +3,7 @@
 
 package main
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // key names what samples are of.
 type key struct {
@@ -27,17 +24,20 @@ func newResults() *results {
 
 // seconds is the median of a step's times; false if there are none.
 func (r *results) seconds(k key) (float64, bool) {
-	var values []float64
-	for _, s := range r.samples[k] {
-		values = append(values, s.Seconds)
+	samples := r.samples[k]
+	if len(samples) == 0 {
+		return 0, false
 	}
-	return median(values)
+	return medianOf(samples, func(s sample) float64 { return s.Seconds }), true
 }
 
 // occupied is the median of the space, in GiB.
 func (r *results) occupied(filesystem, candidate string) (float64, bool) {
-	bytes, ok := median(r.space[key{filesystem, candidate, space}])
-	return gib(bytes), ok
+	values := r.space[key{filesystem, candidate, space}]
+	if len(values) == 0 {
+		return 0, false
+	}
+	return medianOf(values, gib), true
 }
 
 // peak is the most memory, in MiB, that a candidate's biggest process ever took.
@@ -69,13 +69,15 @@ func (r *results) ratio(filesystem, candidate, other string, s step) (float64, b
 	return a / b, ok && okOther && b > 0
 }
 
-// median is the middle value, of an even number the lower one of the two in the middle; false if there are none.
-func median[T cmp.Ordered](values []T) (T, bool) {
-	if len(values) == 0 {
-		var none T
-		return none, false
+// medianOf is the middle one of what values, of which there is at least one, say; of an even number of them it is halfway
+// between the two in the middle.
+func medianOf[T any](values []T, says func(T) float64) float64 {
+	said := make([]float64, len(values))
+	for i, v := range values {
+		said[i] = says(v)
 	}
-	return slices.Sorted(slices.Values(values))[(len(values)-1)/2], true
+	slices.Sort(said)
+	return (said[(len(said)-1)/2] + said[len(said)/2]) / 2
 }
 
 func gib(n int64) float64 { return float64(n) / (1 << 30) }

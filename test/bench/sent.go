@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ type transfer struct {
 }
 
 // measureSent synchronizes the two newest archives to a server, one after the other, and keeps what the second cost.
-func (r *round) measureSent(ctx context.Context, c *contestant, s step) error {
+func (r *round) measureSent(ctx context.Context, c *contestant, s step) (err error) {
 	all, err := archives(c.volume.root, ".tar.zst")
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (r *round) measureSent(ctx context.Context, c *contestant, s step) error {
 	if err != nil {
 		return err
 	}
-	defer server.remove()
+	defer func() { err = errors.Join(err, server.remove()) }()
 	var t transfer
 	for _, archive := range all[len(all)-2:] {
 		if t, err = server.receive(ctx, archive); err != nil {

@@ -31,7 +31,7 @@ func printTables(w io.Writer, p plan, r *results, names map[string]string) {
 	fmt.Fprint(w, "\nRatios: backup-operator's median divided by the other's on the same file system.\n\n")
 	printRatios(w, p, r, names)
 	if len(r.sent) > 0 {
-		fmt.Fprint(w, "\nThe newest archive, after a day with 1 % churn, synchronized to an rsync server that holds the one before.\n\n")
+		fmt.Fprint(w, "\nThe newest archive synchronized to an rsync server that holds the one of the day before.\n\n")
 		printSent(w, p, r, names)
 	}
 	fmt.Fprint(w, "\nAims.\n\n")
@@ -46,7 +46,7 @@ func printMedians(w io.Writer, p plan, r *results, names map[string]string) {
 	printHead(w, append(head, "peak")...)
 	for _, fs := range p.filesystems {
 		for _, c := range p.candidates(fs, 0) {
-			row := []string{fmt.Sprintf("%s, %s", bold(c, names[c]), filesystemNames[fs])}
+			row := []string{rowName(fs, c, names)}
 			for _, column := range columns {
 				row = append(row, cell("%.2f")(r.value(fs, c, column.step)))
 			}
@@ -79,19 +79,15 @@ func printSent(w io.Writer, p plan, r *results, names map[string]string) {
 	printHead(w, "", "archive MiB", "sent MiB", "share", "seconds")
 	for _, fs := range p.filesystems {
 		for _, c := range p.candidates(fs, 0) {
-			var size, sentBytes []int64
-			var seconds []float64
-			for _, t := range r.sent[key{fs, c, sent}] {
-				size, sentBytes, seconds = append(size, t.ArchiveBytes), append(sentBytes, t.SentBytes), append(seconds, t.Seconds)
-			}
-			archive, ok := median(size)
-			if !ok {
+			transfers := r.sent[key{fs, c, sent}]
+			if len(transfers) == 0 {
 				continue
 			}
-			crossed, _ := median(sentBytes)
-			took, _ := median(seconds)
-			printRow(w, fmt.Sprintf("%s, %s", bold(c, names[c]), filesystemNames[fs]), fmt.Sprintf("%.1f", gib(archive)*1024),
-				fmt.Sprintf("%.1f", gib(crossed)*1024), fmt.Sprintf("%.3f", float64(crossed)/float64(archive)), fmt.Sprintf("%.1f", took))
+			size := medianOf(transfers, func(t transfer) float64 { return float64(t.ArchiveBytes) / (1 << 20) })
+			crossed := medianOf(transfers, func(t transfer) float64 { return float64(t.SentBytes) / (1 << 20) })
+			seconds := medianOf(transfers, func(t transfer) float64 { return t.Seconds })
+			printRow(w, rowName(fs, c, names), fmt.Sprintf("%.1f", size), fmt.Sprintf("%.1f", crossed),
+				fmt.Sprintf("%.3f", crossed/size), fmt.Sprintf("%.1f", seconds))
 		}
 	}
 }
@@ -122,12 +118,13 @@ func cell(format string) func(value float64, ok bool) string {
 	}
 }
 
-// bold makes our own rows stand out.
-func bold(candidate, name string) string {
+// rowName is what a row begins with. Our own stand out.
+func rowName(filesystem, candidate string, names map[string]string) string {
+	name := names[candidate]
 	if candidate == "ours" {
-		return "**" + name + "**"
+		name = "**" + name + "**"
 	}
-	return name
+	return name + ", " + filesystemNames[filesystem]
 }
 
 func printHead(w io.Writer, cells ...string) {

@@ -31,8 +31,7 @@ func (t *tarZstd) prepare(context.Context) error { return nil }
 
 func (t *tarZstd) backup() command {
 	t.made++
-	archive := filepath.Join(t.store, fmt.Sprintf("day-%02d.tar.zst", t.made))
-	return shell(`tar -C "$1" -cf - . | zstd -q -T0 -3 -o "$2"`, t.source, archive)
+	return shell(`tar -C "$1" -cf - . | zstd -q -T0 -3 -o "$2"`, t.source, t.archive())
 }
 
 func (t *tarZstd) archive() string {
