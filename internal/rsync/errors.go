@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 )
 
@@ -22,6 +23,13 @@ var ErrStalled = errors.New("nothing moved for too long: look whether the remote
 var ErrStuck = errors.New("rsync can't be ended, because it waits for a file system that does not answer: look whether " +
 	"the remote end still runs and can be reached, or unmount it by force")
 
+// ErrHostKey means that the server isn't the one that the known_hosts file knows. Nothing was sent to it.
+var ErrHostKey = errors.New("the server's host key is unknown or has changed, and it was sent nothing: make sure that " +
+	"it is the right server, and put its public key into the known_hosts file")
+
+// ErrRefused means that the server didn't let the user in.
+var ErrRefused = errors.New("the server refused the login: look at the user and the key or password")
+
 // Error is a transfer that failed.
 type Error struct {
 	// Code is rsync's exit status, -1 if a signal ended it.
@@ -32,15 +40,35 @@ type Error struct {
 
 // Error says what the status means, and what rsync said.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("rsync failed: %s (exit status %d)", meaning(e.Code), e.Code)
+	what := meaning(e.Code)
+	for _, known := range []error{ErrHostKey, ErrRefused} {
+		if e.Is(known) {
+			what = known.Error()
+		}
+	}
+	text := fmt.Sprintf("rsync failed: %s (exit status %d)", what, e.Code)
 	if e.Output != "" {
 		text += ": " + e.Output
 	}
 	return text
 }
 
-// Is makes a timeout that rsync itself noticed an ErrStalled.
-func (e *Error) Is(target error) bool { return target == ErrStalled && e.Code == 30 }
+// refused is how ssh and an rsync daemon tell that a login failed. Files are denied with a number in the brackets.
+var refused = regexp.MustCompile(`Permission denied \([a-z]|auth failed on module`)
+
+// Is makes a timeout that rsync itself noticed an ErrStalled, and knows by what was said why a server isn't reached.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrStalled:
+		return e.Code == 30
+	case ErrHostKey:
+		return strings.Contains(e.Output, "Host key verification failed")
+	case ErrRefused:
+		return refused.MatchString(e.Output)
+	default:
+		return false
+	}
+}
 
 // NoSpace reports whether rsync ran out of space. rsync has no status of its own for that.
 func (e *Error) NoSpace() bool {
@@ -56,7 +84,7 @@ func meaning(code int) string {
 		return "this rsync doesn't know what it was asked for: use rsync 3.1.3 or newer"
 	case 3:
 		return "the files or directories could not be chosen: look whether both directories are there"
-	case 5, 10, 12, 35:
+	case 5, 10, 12, 35, 255:
 		return "the connection to the remote end failed: look whether it runs and can be reached"
 	case 11:
 		return "a file could not be read or written: look at the space and the health of both ends"

@@ -1,7 +1,8 @@
 // Copyright The Appliance Backup Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rsync is rsync(1) as a typed command: a list of files in one directory is brought to another.
+// Package rsync is rsync(1) as a typed command: a list of files in one directory is brought to another, on this machine
+// or on a server.
 //
 // It uses rsync for what rsync is good at: it sends only what differs, writes under temporary names, and speaks to all
 // kinds of remote ends. It doesn't use what rsync is feared for: there is no way to make this package say --delete, nor
@@ -20,14 +21,18 @@ import (
 type Options struct {
 	// Source is the directory that holds the files.
 	Source string
-	// Destination is the directory to which they are brought. It must exist.
+	// Server is where Destination is; nil means that it is a directory of this machine.
+	Server Server
+	// Destination is the directory to which they are brought. It must exist, but for its last part on a server.
 	Destination string
 	// Files are the names of the files in Source, without slashes.
 	Files []string
 	// Temporary is a directory on the file system of Destination, in which files are received before they get their
-	// names. Empty means Destination itself.
+	// names. Empty means Destination itself: until then they are called .NAME.RANDOM there, which is not the name of an
+	// archive.
 	Temporary string
-	// Flush makes rsync flush every file to disk before it gets its name. rsync has that since 3.2.4.
+	// Flush makes rsync flush every file to disk before it gets its name. rsync has that since 3.2.4; on a server, too,
+	// it must be no older then.
 	Flush bool
 	// Timeout ends a transfer in which nothing has moved for so long; 0 means never.
 	Timeout time.Duration
@@ -38,10 +43,16 @@ type Options struct {
 func (o Options) Arguments() []string {
 	args := []string{
 		"--files-from=-", "--from0",
-		"--times",      // What has the same size and time isn't sent again.
-		"--whole-file", // Archives don't resemble what they replace, and the disks are the slow part.
+		"--times", // What has the same size and time isn't sent again.
 		"--no-owner", "--no-group", "--no-perms", "--omit-dir-times",
 		"--stats", "--info=progress2", "--no-human-readable", "--outbuf=Line",
+	}
+	target := directory(o.Destination)
+	if o.Server == nil {
+		args = append(args, "--whole-file")
+	} else {
+		args = append(append(args, "--no-whole-file", "--fuzzy"), o.Server.arguments()...)
+		target = o.Server.target(o.Destination)
 	}
 	if o.Temporary != "" {
 		args = append(args, "--temp-dir="+o.Temporary)
@@ -52,7 +63,7 @@ func (o Options) Arguments() []string {
 	if seconds := int64(o.Timeout / time.Second); seconds > 0 {
 		args = append(args, "--timeout="+strconv.FormatInt(seconds, 10))
 	}
-	return append(args, "--", directory(o.Source), directory(o.Destination))
+	return append(args, "--", directory(o.Source), target)
 }
 
 // directory ends a path in a slash, which tells rsync that it is a directory. The path is absolute, so a colon in it
@@ -71,7 +82,13 @@ func (o Options) input() string {
 
 // check returns an error for what rsync would understand otherwise than it is meant.
 func (o Options) check() error {
-	for _, dir := range []string{o.Source, o.Destination} {
+	directories := []string{o.Source}
+	if o.Server == nil {
+		directories = append(directories, o.Destination)
+	} else if err := checkServer(o.Server, o.Destination); err != nil {
+		return err
+	}
+	for _, dir := range directories {
 		if !strings.HasPrefix(dir, "/") {
 			return fmt.Errorf("rsync: the directory %q is not absolute: rsync could take it for a host's name", dir)
 		}

@@ -14,6 +14,11 @@ import (
 type Result struct {
 	// BytesSent is how many bytes of files were transferred.
 	BytesSent int64
+	// BytesMatched is how many of them were found at the other end, and didn't cross.
+	BytesMatched int64
+	// BytesCrossed is how many bytes crossed the connection, in both directions: content that wasn't found at the other
+	// end, checksums to find it, names. Files of a directory of this machine cross from one process to another.
+	BytesCrossed int64
 	// FilesTransferred is how many files were transferred; files that were there already don't count.
 	FilesTransferred int64
 }
@@ -29,6 +34,8 @@ type Progress struct {
 var (
 	filesLine    = regexp.MustCompile(`^Number of (?:regular )?files transferred: ([\d,.]+)`)
 	bytesLine    = regexp.MustCompile(`^Total transferred file size: ([\d,.]+) bytes`)
+	matchedLine  = regexp.MustCompile(`^Matched data: ([\d,.]+) bytes`)
+	crossedLine  = regexp.MustCompile(`^Total bytes (?:sent|received): ([\d,.]+)`)
 	progressLine = regexp.MustCompile(`^\s*([\d,.]+)\s+(\d{1,3})%\s`)
 	versionLine  = regexp.MustCompile(`^rsync\s+version\s+v?(\d+)\.(\d+)\.(\d+)`)
 )
@@ -45,6 +52,12 @@ func (r *Result) parse(line string) (Progress, bool) {
 	}
 	if m := bytesLine.FindStringSubmatch(line); m != nil {
 		r.BytesSent = number(m[1])
+	}
+	if m := matchedLine.FindStringSubmatch(line); m != nil {
+		r.BytesMatched = number(m[1])
+	}
+	if m := crossedLine.FindStringSubmatch(line); m != nil {
+		r.BytesCrossed += number(m[1])
 	}
 	return Progress{}, false
 }
