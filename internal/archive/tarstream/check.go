@@ -1,0 +1,54 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package tarstream
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"appliance.io/backup-operator/internal/archive/index"
+)
+
+// maxData is a size that no file has, far from where sums overflow.
+const maxData = 1 << 62
+
+// Check refuses entries of an index that no writer makes. last is the path of the entry before it in the same source,
+// empty if that isn't known. The error tells what can't be, and not of which entry.
+func Check(e *index.Entry, last string) error {
+	switch {
+	case !ValidPath(e.Path):
+		return errors.New("has a path that leads elsewhere")
+	case last != "" && index.Compare(last, e.Path) >= 0:
+		return fmt.Errorf("is not in order, or is there twice, after %.300q", last)
+	case !strings.Contains(e.Path, "/") && e.Type != index.Directory:
+		return errors.New("is a source's root and not a directory")
+	case e.Headers < BlockSize || e.Headers%BlockSize != 0:
+		return fmt.Errorf("has headers of %d bytes", e.Headers)
+	case e.Data < 0 || e.Data > maxData || e.Size < e.Data:
+		return fmt.Errorf("has the absurd size %d", e.Data)
+	case e.Type == index.HardLink && (!ValidPath(e.Link) || index.SourceOf(e.Link) != index.SourceOf(e.Path) ||
+		index.Compare(e.Link, e.Path) >= 0):
+		return fmt.Errorf("is a link to %.300q, which is not an entry before it in its source", e.Link)
+	case e.Type == index.Symlink && (e.Link == "" || strings.IndexByte(e.Link, 0) >= 0):
+		return fmt.Errorf("leads to %.300q", e.Link)
+	}
+	return nil
+}
+
+// ValidPath tells whether a path consists of elements that are names in a directory, and of nothing else.
+func ValidPath(path string) bool {
+	if strings.IndexByte(path, 0) >= 0 {
+		return false
+	}
+	for element := range strings.SplitSeq(path, "/") {
+		if element == "" || element == "." || element == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// Span is how many bytes of the stream an entry has: its headers, its data, and the zeros after it.
+func Span(e *index.Entry) int64 { return e.Headers + e.Data + Padding(e.Data) }

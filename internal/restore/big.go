@@ -1,0 +1,206 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"appliance.io/backup-operator/internal/archive/tarstream"
+	"golang.org/x/sys/unix"
+)
+
+// bigFile is a regular file whose data is in several frames. Workers write its pieces in any order; the sink hashes them
+// in theirs, and completes the file with the last.
+type bigFile struct {
+	r      *restorer
+	member member // of which it has its own use of the parent
+	header *tarstream.Header
+	hash   hash.Hash
+	hashed int64
+
+	// ready is closed when the frame in which the file begins is done. Then state, fd and header are settled.
+	ready     chan struct{}
+	once      sync.Once
+	state     bigState
+	fd        int
+	temporary string // empty when there is no such file
+	what      standing
+
+	failed atomic.Bool // nothing more is to be done for it, and that has been told
+	uses   atomic.Int64
+}
+
+// bigState is what is done with a file's data.
+type bigState int
+
+const (
+	bigGone      bigState = iota // nothing: the file can't be restored, or its beginning is lost
+	bigWriting                   // it is written to a new file
+	bigComparing                 // the file that stands is read instead: it looks the same
+)
+
+// newBig makes a bigFile of a member; the caller has one use of it.
+func (r *restorer) newBig(m *member) *bigFile {
+	b := &bigFile{r: r, member: *m, hash: sha256.New(), ready: make(chan struct{}), fd: -1}
+	b.member.parent.use()
+	b.uses.Store(1)
+	return b
+}
+
+func (b *bigFile) settle() { b.once.Do(func() { close(b.ready) }) }
+
+func (b *bigFile) use() *bigFile {
+	b.uses.Add(1)
+	return b
+}
+
+// release gives up one use. The last one removes what isn't complete.
+func (b *bigFile) release() {
+	if b == nil || b.uses.Add(-1) > 0 {
+		return
+	}
+	if b.fd >= 0 {
+		_ = unix.Close(b.fd)
+	}
+	if b.temporary != "" {
+		_ = unix.Unlinkat(b.member.parent.fd, b.temporary, 0)
+	}
+	b.member.parent.release()
+}
+
+// fail gives the file up because of an error; nil if that is about this file alone.
+func (b *bigFile) fail(err error) error {
+	if b.failed.Swap(true) {
+		return nil
+	}
+	if isDamage(err) {
+		err = fmt.Errorf("%w: %w", errContent, err)
+	}
+	return b.r.oneFile(b.member.path, err)
+}
+
+// begin starts a file whose data doesn't end in the frame in which it begins. data is what is in it.
+func (r *restorer) begin(m *member, header *tarstream.Header, data []byte) error {
+	b := m.big
+	b.header = header
+	what, err := r.stands(m)
+	if err != nil {
+		return err
+	}
+	if b.what = what; what == alike {
+		if b.fd, err = openAt(m.parent.fd, m.name, unix.O_RDONLY, 0); err != nil {
+			return err
+		}
+		there := make([]byte, len(data))
+		if readData(b.fd, header, there, 0) != nil {
+			return b.differs()
+		}
+		data, b.state = there, bigComparing
+	} else {
+		if b.fd, b.temporary, err = r.create(m.parent); err != nil {
+			return err
+		}
+		if header.Sparse {
+			err = os.NewSyscallError("truncate", retry(func() error { return unix.Ftruncate(b.fd, header.Size) }))
+		}
+		if err == nil {
+			err = writeData(b.fd, header, data, 0)
+		}
+		if err != nil {
+			return err
+		}
+		b.state = bigWriting
+	}
+	b.hash.Write(data)
+	b.hashed = int64(len(data))
+	return nil
+}
+
+// differs is what becomes of a file that only looked the same.
+func (b *bigFile) differs() error {
+	if b.r.options.Overwrite {
+		b.failed.Store(true)
+		b.r.restoreAnew(b.member.path)
+		return nil
+	}
+	return b.fail(errDiffers)
+}
+
+// restoreAnew remembers a file that is to be written although one like it is there. What is special in patterns stands
+// for itself in paths, which are found by comparing.
+func (r *restorer) restoreAnew(path string) {
+	r.ledger.mutex.Lock()
+	defer r.ledger.mutex.Unlock()
+	r.again = append(r.again, path)
+}
+
+// doPiece writes a piece of a file, or reads it for a comparison, in parallel with others.
+func (r *restorer) doPiece(j *job, b *bigFile) error {
+	select {
+	case <-b.ready:
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	}
+	p := &j.piece
+	switch {
+	case b.state == bigGone || b.failed.Load():
+		return nil
+	case p.lost:
+		return b.fail(fmt.Errorf("%w: the index of the rest of it is damaged", errContent))
+	case b.state == bigComparing:
+		j.content = slices.Grow(j.content[:0], int(p.length))[:p.length]
+		if err := readData(b.fd, b.header, j.content, p.offset); err != nil {
+			return b.differs()
+		}
+		return nil
+	}
+	content, err := r.read(j)
+	if err != nil {
+		if !isDamage(err) {
+			return fmt.Errorf("read the archive: %w", err)
+		}
+		return b.fail(err)
+	}
+	if len(bytes.Trim(content[p.length:], "\x00")) > 0 {
+		return malformed(b.member.path, "is followed by something else than zeros")
+	}
+	if err := writeData(b.fd, b.header, content[:p.length], p.offset); err != nil {
+		return b.fail(err)
+	}
+	return nil
+}
+
+// finishPiece hashes a piece, and completes the file with the last one.
+func (r *restorer) finishPiece(j *job, b *bigFile) error {
+	if b.state == bigGone || b.failed.Load() {
+		return nil
+	}
+	b.hash.Write(j.content[:j.piece.length])
+	if !j.piece.last {
+		return nil
+	}
+	good := bytes.Equal(b.hash.Sum(nil), b.member.entry.SHA256[:])
+	switch {
+	case good && b.state == bigComparing:
+		return r.oneFile(b.member.path, r.standAs(&b.member, b.header, b.fd))
+	case good:
+		err := r.complete(&b.member, b.header, b.fd, b.temporary, b.what)
+		if err == nil {
+			b.temporary = ""
+		}
+		return r.oneFile(b.member.path, err)
+	case b.state == bigComparing:
+		return b.differs()
+	default:
+		return b.fail(errContent)
+	}
+}

@@ -1,0 +1,171 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"appliance.io/backup-operator/internal/archive/index"
+	"appliance.io/backup-operator/internal/archive/tarstream"
+	"golang.org/x/sys/unix"
+)
+
+// directory is an open directory in a target. It stays open until everything that is in it is done; then it gets its
+// metadata, as its time of modification moves with each name in it, and its mode may forbid more. So only directories in
+// which something is still to be done are in memory.
+type directory struct {
+	r        *restorer
+	parent   *directory // of which this one has a use; nil for a source's root
+	path     string     // in the archive
+	fd       int
+	owned    bool              // fd is to be closed
+	made     bool              // it wasn't there before: it is empty, and it gets its metadata even if it isn't wanted
+	wanted   bool              // it gets its metadata
+	inherits bool              // what is made in it gets access control lists from it
+	entry    *index.Entry      // nil if it isn't known
+	header   *tarstream.Header // nil if it is lost or not wanted
+	uses     atomic.Int64
+}
+
+func (d *directory) use() *directory {
+	d.uses.Add(1)
+	return d
+}
+
+// release gives up one use. The last one finishes the directory.
+func (d *directory) release() {
+	if d == nil || d.uses.Add(-1) > 0 {
+		return
+	}
+	if d.r.ctx.Err() == nil {
+		if err := d.finish(); err != nil {
+			d.r.cancel(err)
+		}
+	}
+	if d.owned {
+		_ = unix.Close(d.fd)
+	}
+	d.parent.release()
+}
+
+// finish sets the metadata.
+func (d *directory) finish() error {
+	if d.entry == nil || !d.wanted && !d.made {
+		return nil
+	}
+	if err := d.r.describe(opened(d.fd), d.path, d.entry, d.header, !d.made); err != nil {
+		return err
+	}
+	if err := setModTime(d.fd, ".", d.entry.ModTime, 0); err != nil {
+		d.r.ledger.note(d.path, Partial, err)
+	}
+	if d.wanted {
+		d.r.ledger.count(d.entry, false)
+	}
+	return nil
+}
+
+// openTop gives a source's root as a directory. The caller has one use of it.
+func (r *restorer) openTop(source string) (*directory, error) {
+	top := r.roots[source]
+	d := &directory{r: r, path: source, fd: top.fd(), made: top.made && !r.anew}
+	d.uses.Store(1)
+	if d.made {
+		dropACLs(opened(d.fd))
+	}
+	return d, d.takeOver()
+}
+
+// enter opens a directory in another one, and makes it if need be. The caller has one use of it.
+func (r *restorer) enter(parent *directory, e *index.Entry) (*directory, error) {
+	d := &directory{r: r, parent: parent.use(), path: e.Path, fd: -1, owned: true}
+	d.uses.Store(1)
+	err := d.open(baseName(e.Path))
+	if err == nil && !d.made {
+		err = d.takeOver()
+	}
+	if err != nil {
+		d.entry = nil // There is nothing to be finished.
+		d.release()
+		return nil, err
+	}
+	if d.made && parent.inherits {
+		dropACLs(opened(d.fd))
+	}
+	return d, nil
+}
+
+func (d *directory) open(name string) error {
+	dir := d.parent.fd
+	err := retry(func() error { return unix.Mkdirat(dir, name, 0o700) })
+	if errors.Is(err, unix.EEXIST) && d.r.options.Overwrite {
+		// A file or a link in its place goes; it is never followed.
+		if st, statErr := statAt(dir, name); statErr == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			if err := unix.Unlinkat(dir, name, 0); err != nil {
+				return fmt.Errorf("remove what is in the place of the directory %q: %w", d.path, err)
+			}
+			err = unix.Mkdirat(dir, name, 0o700)
+		}
+	}
+	switch {
+	case err == nil:
+		d.made = true
+	case !errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("make directory %q: %w", d.path, err)
+	}
+	d.fd, err = openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return fmt.Errorf("%w: %q is a directory in the backup and something else in the target", ErrConflict, d.path)
+	}
+	if err != nil {
+		return fmt.Errorf("directory %q: %w", d.path, err)
+	}
+	return nil
+}
+
+// takeOver makes a directory ready that was there already: what an interrupted restore left in it is removed.
+func (d *directory) takeOver() error {
+	if n, err := unix.Fgetxattr(d.fd, defaultACL, nil); err == nil && n > 0 {
+		d.inherits = true
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(d.fd, &st); err == nil && st.Mode&0o300 != 0o300 && int(st.Uid) == os.Geteuid() {
+		// It gets the mode of the archive when all is in it.
+		_ = unix.Fchmod(d.fd, st.Mode&0o7777|0o700)
+	}
+	buf := make([]byte, 16<<10)
+	var left, names []string
+	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
+		return fmt.Errorf("list directory %q: %w", d.path, err)
+	}
+	for {
+		n := 0
+		err := retry(func() (err error) {
+			n, err = unix.ReadDirent(d.fd, buf)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("list directory %q: %w", d.path, err)
+		}
+		if n <= 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
+		for _, name := range names {
+			if strings.HasPrefix(name, temporaryPrefix) {
+				left = append(left, name)
+			}
+		}
+	}
+	for _, name := range left {
+		if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EISDIR) {
+			return fmt.Errorf("remove what an interrupted restore left in %q: %w", d.path, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restore
+
+import (
+	"sync"
+
+	"appliance.io/backup-operator/internal/archive/index"
+)
+
+// ledger counts what was done and tells of what wasn't.
+type ledger struct {
+	mutex  sync.Mutex
+	result Result
+	warn   func(Warning)
+}
+
+// note tells of an entry that isn't restored as it should be.
+func (l *ledger) note(path string, kind Kind, err error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	switch kind {
+	case Lost:
+		l.result.Lost++
+	case Differs:
+		l.result.Differing++
+	case Failed:
+		l.result.Failed++
+	case Partial:
+		l.result.Partial++
+	}
+	if l.warn != nil {
+		l.warn(Warning{Path: path, Kind: kind, Err: err.Error()})
+	}
+}
+
+// lose counts an entry that is lost and of which nothing is known.
+func (l *ledger) lose() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.result.Lost++
+}
+
+// count counts an entry that is restored.
+func (l *ledger) count(e *index.Entry, kept bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	r := &l.result
+	switch e.Type {
+	case index.Regular:
+		r.Files++
+		r.Bytes += e.Data
+		if kept {
+			r.Kept++
+		}
+	case index.Directory:
+		r.Directories++
+	case index.Symlink:
+		r.Symlinks++
+	case index.HardLink:
+		r.HardLinks++
+	default:
+		r.Specials++
+	}
+}
+
+// unowned counts an entry whose owner couldn't be set.
+func (l *ledger) unowned() {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.result.Unowned++
+}
+
+// progress is how far it is.
+func (l *ledger) progress() Progress {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return Progress{Files: l.result.Files, Bytes: l.result.Bytes}
+}

@@ -1,0 +1,337 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package restore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"appliance.io/backup-operator/internal/archive/index"
+	"appliance.io/backup-operator/internal/archive/tarstream"
+)
+
+// planner goes through the index and sends the frames on their way that hold what is wanted.
+type planner struct {
+	r     *restorer
+	sel   *selection
+	block index.Block
+	// last is the path of the entry before, in the same source; empty if that isn't known.
+	last string
+	// rest is how many bytes of the stream the last entry has in frames to come. It isn't known after a block that was
+	// passed over: unsure.
+	rest   int64
+	unsure bool
+	// big is the last entry, if it has a rest and is wanted, and offset is how much of its data is done.
+	big    *bigFile
+	offset int64
+	// stack are the directories in which the last entry is, from the source's root on.
+	stack []*directory
+	// copies are the names under which files are restored whose first names aren't wanted, by these.
+	copies map[string]string
+}
+
+// endOfStream is the size of the two blocks of zeros that end a tar stream.
+const endOfStream = 2 * tarstream.BlockSize
+
+// plan goes through the index.
+func (p *planner) plan() error {
+	refs := p.r.lookup.refs
+	p.copies = map[string]string{}
+	for i := range refs {
+		ref := &refs[i]
+		if i > 0 && refs[i-1].Source != ref.Source {
+			if p.rest > 0 && !p.unsure {
+				return malformed(p.last, "ends too early")
+			}
+			p.leave()
+			p.last, p.rest, p.unsure = "", 0, false
+		}
+		if !p.mayHold(i) {
+			p.unsure = true
+			continue
+		}
+		if err := p.r.archive.ReadBlock(i, &p.block); err != nil {
+			if !isDamage(err) {
+				return fmt.Errorf("read the index: %w", err)
+			}
+			if err := p.loseBlock(i, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.planBlock(i); err != nil {
+			return err
+		}
+	}
+	if p.rest > 0 && !p.unsure {
+		return malformed(p.last, "ends too early")
+	}
+	return nil
+}
+
+// mayHold tells whether a block is to be looked at.
+func (p *planner) mayHold(i int) bool {
+	ref := &p.r.lookup.refs[i]
+	switch {
+	case p.r.roots[ref.Source] == nil:
+		return false
+	case p.big != nil:
+		return true
+	}
+	return ref.Entries > 0 && p.sel.mayHold(ref.First, p.r.lookup.next(i))
+}
+
+// loseBlock goes on after a block of the index that is damaged.
+func (p *planner) loseBlock(i int, err error) error {
+	ref, to := &p.r.lookup.refs[i], p.r.lookup.next(i)
+	if p.unsure = true; p.big != nil {
+		if err := p.submitPiece(piece{big: p.big.use(), last: true, lost: true}, 0, index.Frame{}); err != nil {
+			return err
+		}
+		p.dropBig()
+	}
+	if ref.Entries > 0 {
+		what := fmt.Errorf("all entries from here to the end of the source: %w", err)
+		if to != "" {
+			what = fmt.Errorf("all entries from here to before %q: %w", to, err)
+		}
+		for range ref.Entries - 1 {
+			p.r.ledger.lose()
+		}
+		p.r.ledger.note(ref.First, Lost, what)
+	}
+	return nil
+}
+
+func (p *planner) planBlock(i int) error {
+	offset, first := p.r.lookup.refs[i].Data, 0
+	for _, f := range p.block.Frames {
+		if err := context.Cause(p.r.ctx); err != nil {
+			return err
+		}
+		var err error
+		if f.Entries > 0 {
+			err = p.planFrame(offset, f, p.block.Entries[first:first+f.Entries])
+		} else {
+			err = p.planRest(offset, f)
+		}
+		if err != nil {
+			return err
+		}
+		offset, first = offset+f.Stored, first+f.Entries
+	}
+	return nil
+}
+
+// planFrame plans a frame in which entries begin.
+func (p *planner) planFrame(offset int64, f index.Frame, entries []index.Entry) error {
+	if p.rest > 0 && !p.unsure {
+		return malformed(p.last, "ends too early")
+	}
+	p.unsure = false
+	p.dropBig()
+	var members []member
+	at := int64(0)
+	for i := range entries {
+		e := &entries[i]
+		if err := checkEntry(e, p.last); err != nil {
+			return err
+		}
+		end := at + tarstream.Span(e)
+		if at+e.Headers > f.Content || end > f.Content && i < len(entries)-1 {
+			return malformed(e.Path, "is not in its frame")
+		}
+		p.last = e.Path
+		if p.sel.wants(e.Path, e.Type == index.Directory) {
+			if err := p.want(e, &members, at, end-f.Content); err != nil {
+				return releaseAll(members, err)
+			}
+		}
+		at = end
+	}
+	if at < f.Content {
+		return releaseAll(members, malformed(p.last, "is followed by something that isn't in the index"))
+	}
+	p.rest = at - f.Content
+	if n := len(members); n > 0 && members[n-1].big != nil {
+		p.big = members[n-1].big.use()
+		p.offset = p.big.member.entry.Data + tarstream.Padding(p.big.member.entry.Data) - p.rest
+	}
+	return p.submit(offset, f, members)
+}
+
+// releaseAll gives up members that are never submitted.
+func releaseAll(members []member, err error) error {
+	for i := range members {
+		members[i].release()
+	}
+	return err
+}
+
+// submit sends a frame on its way, if something is wanted of it.
+func (p *planner) submit(offset int64, f index.Frame, members []member) error {
+	if len(members) == 0 {
+		return nil
+	}
+	j, err := p.r.acquire()
+	if err != nil {
+		return releaseAll(members, err)
+	}
+	j.offset, j.frame = offset, f
+	j.members = append(j.members[:0], members...)
+	p.r.submit(j)
+	return nil
+}
+
+// planRest plans a frame that goes on with the data of the last entry.
+func (p *planner) planRest(offset int64, f index.Frame) error {
+	switch {
+	case p.unsure:
+		return nil
+	case p.rest == 0 && f.Content == endOfStream:
+		return nil
+	case f.Content > p.rest:
+		return malformed(p.last, "is followed by something that isn't in the index")
+	}
+	p.rest -= f.Content
+	if p.big == nil {
+		return nil
+	}
+	next := p.offset + f.Content
+	data := p.big.member.entry.Data
+	err := p.submitPiece(piece{
+		big: p.big.use(), offset: p.offset, length: max(0, min(f.Content, data-p.offset)), last: p.rest == 0,
+	}, offset, f)
+	if p.offset = next; p.rest == 0 {
+		p.dropBig()
+	}
+	return err
+}
+
+func (p *planner) submitPiece(what piece, offset int64, f index.Frame) error {
+	j, err := p.r.acquire()
+	if err != nil {
+		what.big.release()
+		return err
+	}
+	j.offset, j.frame, j.piece = offset, f, what
+	p.r.submit(j)
+	return nil
+}
+
+func (p *planner) dropBig() {
+	p.big.release()
+	p.big = nil
+}
+
+// leave gives up all that is held.
+func (p *planner) leave() {
+	p.dropBig()
+	p.pop(0)
+}
+
+// pop leaves directories until so many are left.
+func (p *planner) pop(n int) {
+	for len(p.stack) > n {
+		last := len(p.stack) - 1
+		p.stack[last].release()
+		p.stack = p.stack[:last]
+	}
+}
+
+// want adds an entry to the members of its frame. beyond is how many bytes of it are in frames to come.
+func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) error {
+	parent, err := p.parent(e.Path)
+	if err != nil {
+		return err
+	}
+	m := member{entry: *e, at: at, name: baseName(e.Path), path: e.Path}
+	switch {
+	case e.Type == index.Directory:
+		self, err := p.enter(parent, e)
+		if err != nil {
+			return err
+		}
+		self.wanted = true
+		m.self = self.use()
+	case e.Type == index.HardLink && !p.sel.wants(e.Link, false):
+		return p.copyFile(e, parent, members)
+	default:
+		m.parent = parent.use()
+		if beyond > 0 {
+			m.big = p.r.newBig(&m)
+		}
+	}
+	*members = append(*members, m)
+	return nil
+}
+
+// enter makes a directory and puts it on the stack.
+func (p *planner) enter(parent *directory, e *index.Entry) (self *directory, err error) {
+	if parent == nil {
+		self, err = p.r.openTop(e.Path)
+	} else {
+		self, err = p.r.enter(parent, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	entry := *e
+	self.entry = &entry
+	p.stack = append(p.stack, self)
+	return self, nil
+}
+
+// parent is the directory that a path is in, nil for a source's root. Directories that aren't wanted themselves are made
+// if need be, and get their metadata if they are.
+func (p *planner) parent(path string) (*directory, error) {
+	want := parentPath(path)
+	for n := len(p.stack); n > 0; n-- {
+		if here := p.stack[n-1].path; want == here || strings.HasPrefix(want, here+"/") {
+			break
+		}
+		p.pop(n - 1)
+	}
+	if want == "" {
+		return nil, nil
+	}
+	if n := len(p.stack); n > 0 && p.stack[n-1].path == want {
+		return p.stack[n-1], nil
+	}
+	above, err := p.parent(want)
+	if err != nil {
+		return nil, err
+	}
+	where, err := p.r.lookup.find(want)
+	if isDamage(err) {
+		// That much is lost has been told; what is in the directory isn't.
+		self, err := p.enter(above, &index.Entry{Path: want})
+		if err == nil {
+			self.entry = nil
+		}
+		return self, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if where == nil || where.entry.Type != index.Directory {
+		return nil, malformed(path, "is in something that is not a directory")
+	}
+	self, err := p.enter(above, &where.entry)
+	if err != nil || !self.made {
+		return self, err
+	}
+	m := member{entry: where.entry, at: where.at, self: self.use(), path: want}
+	return self, p.submit(where.start, p.frameOf(where), []member{m})
+}
+
+// frameOf is the frame in which an entry begins that was found just now.
+func (p *planner) frameOf(where *located) index.Frame { return p.r.lookup.block.Frames[where.frame] }
+
+func (m *member) release() {
+	m.big.release()
+	m.self.release()
+	m.parent.release()
+}
