@@ -13,8 +13,8 @@ import (
 const churnShare = 0.01
 
 // churn lets a day pass. Of each hundred small files one changes: most are written anew in place, every tenth of those
-// is deleted and another one is made. Of the logs one in a hundred, but at least one, grows by a hundredth, and of the
-// recordings, which never change, as many go and come.
+// is deleted and another one is made. One log in a hundred, but at least one, grows by a hundredth. The recordings, which
+// never change, become a hundredth more.
 func (d *dataSet) churn(ctx context.Context) error {
 	d.day++
 	if err := d.churnSmall(ctx); err != nil {
@@ -27,14 +27,9 @@ func (d *dataSet) churn(ctx context.Context) error {
 			return err
 		}
 	}
-	count, scale = scaled(recordings, d.size)
-	for i := range share(count) {
-		if err := d.remove(d.recordings[0]); err != nil {
-			return err
-		}
-		name := recordingName(count + d.day*share(count) + i)
-		d.recordings = append(d.recordings[1:], name)
-		if err := d.writeRecording(ctx, name, scale); err != nil {
+	count, scale = scaled(recordings, d.size*churnShare)
+	for range count {
+		if err := d.addRecording(ctx, scale); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,8 @@ type dataSet struct {
 	day   int // of the last churn
 
 	// What is there now.
-	small, logs, recordings []string
+	small, logs []string
+	recordings  int
 }
 
 func newDataSet(root string, size float64) *dataSet {
@@ -55,9 +56,8 @@ func (d *dataSet) generate(ctx context.Context) error {
 		}
 	}
 	n, scale = scaled(recordings, d.size)
-	for i := range n {
-		d.recordings = append(d.recordings, recordingName(i))
-		if err := d.writeRecording(ctx, recordingName(i), scale); err != nil {
+	for range n {
+		if err := d.addRecording(ctx, scale); err != nil {
 			return err
 		}
 	}
@@ -77,8 +77,6 @@ func smallName(i int) string {
 	return fmt.Sprintf("config/%03d/%02d/item-%06d.json", i%200, i/200%20, i)
 }
 
-func recordingName(i int) string { return fmt.Sprintf("sessions/%02d/recording-%05d.rec", i%7, i) }
-
 // probe is the small file that is restored alone. No churn touches it.
 func (d *dataSet) probe() string { return d.small[len(d.small)/2] }
 
@@ -92,7 +90,9 @@ func (d *dataSet) appendLog(ctx context.Context, name string, size int) error {
 	return d.write(ctx, name, os.O_CREATE|os.O_APPEND, size, d.content(name).logLine)
 }
 
-func (d *dataSet) writeRecording(ctx context.Context, name string, scale float64) error {
+func (d *dataSet) addRecording(ctx context.Context, scale float64) error {
+	name := fmt.Sprintf("sessions/%02d/recording-%05d.rec", d.recordings%7, d.recordings)
+	d.recordings++
 	c := d.content(name)
 	size := float64(c.between(10<<20, 40<<20)) * scale
 	return d.write(ctx, name, os.O_CREATE|os.O_TRUNC, int(size), c.noise)
