@@ -23,6 +23,8 @@ package archive
 
 import (
 	"errors"
+	"io"
+	"os"
 	"time"
 )
 
@@ -31,6 +33,12 @@ const Format = 2
 
 // DefaultLevel is the zstd level that is used when Options.Level is 0.
 const DefaultLevel = 3
+
+// DefaultVerifyRuns is what is used when Options.VerifyRuns is 0.
+const DefaultVerifyRuns = 14
+
+// maxVerifyRuns is as many as the index can count.
+const maxVerifyRuns = 255
 
 // Source is one directory tree to be archived. Its entries are named Name/… in the archive.
 type Source struct {
@@ -84,7 +92,8 @@ type Summary struct {
 	Skipped int64 `json:"skipped"`
 	// Excluded is the number of names left out by exclude patterns; what is below an excluded directory isn't counted.
 	Excluded int64 `json:"excluded"`
-	// BytesRead is the number of bytes of file content read from the sources; holes of sparse files don't count.
+	// BytesRead is the number of bytes of file content in the archive, read from the sources or known to be unchanged;
+	// holes of sparse files don't count.
 	BytesRead int64 `json:"bytesRead"`
 	// BytesTar is the size of the tar stream: what `zstd -d` gives.
 	BytesTar int64 `json:"bytesTar"`
@@ -104,7 +113,7 @@ type SourceSummary struct {
 	Entries int64 `json:"entries"`
 	// Files is the number of its regular files, without further names of hard-linked ones.
 	Files int64 `json:"files"`
-	// Bytes is the number of bytes of file content read from it.
+	// Bytes is the number of bytes of file content that came from it, as in Summary.BytesRead.
 	Bytes int64 `json:"bytes"`
 	// Emptied is true when it had no regular files although Source.HeldFiles said that there were some: incomplete.
 	Emptied bool `json:"emptied,omitempty"`
@@ -134,6 +143,9 @@ const (
 	Destination WarningKind = "Destination"
 	// Emptied: a source holds no regular files and did in the previous complete archive: incomplete.
 	Emptied WarningKind = "Emptied"
+	// Damaged: a part of the previous archive isn't what was written there. Nothing is missing in the new one, into which
+	// that part comes from the source once more; but the previous one's medium is to be looked at.
+	Damaged WarningKind = "Damaged"
 )
 
 // WarningCounts is the number of warnings of each kind. Sockets are counted in Summary.Skipped only.
@@ -146,11 +158,12 @@ type WarningCounts struct {
 	Itself      int64 `json:"itself,omitempty"`
 	Destination int64 `json:"destination,omitempty"`
 	Emptied     int64 `json:"emptied,omitempty"`
+	Damaged     int64 `json:"damaged,omitempty"`
 }
 
 // Total is the number of warnings of all kinds.
 func (c WarningCounts) Total() int64 {
-	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Destination + c.Emptied
+	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Destination + c.Emptied + c.Damaged
 }
 
 // Warning is something noticed about one file, or a source as a whole, that did not stop the archive.
@@ -171,7 +184,7 @@ type Progress struct {
 	Source string
 	// Files is the number of regular files archived so far, comparable with Measurement.Files.
 	Files int64
-	// BytesRead is the number of bytes of content read so far, comparable with Measurement.Bytes.
+	// BytesRead is the number of bytes of content archived so far, comparable with Measurement.Bytes.
 	BytesRead int64
 	// BytesWritten is the number of bytes written to the file so far.
 	BytesWritten int64
@@ -190,10 +203,22 @@ type Options struct {
 	// there, is left out with all that is below it: else each archive would hold the earlier ones. They are recognised
 	// by device and inode as they are when Write begins; those that don't exist or can't be reached are passed over.
 	Destinations []string
+	// Previous is an earlier archive, open for reading, best the newest good one of the same policy; nil if there is
+	// none. What hasn't changed since is taken over from it. The archive that comes out decompresses to the same bytes
+	// with and without it, whatever it is and whatever becomes of it meanwhile.
+	Previous *os.File
+	// VerifyRuns is within how many runs every byte that is taken over is read and checked once; 0 means
+	// DefaultVerifyRuns. At 1 all of it is in each run.
+	VerifyRuns int
+	// Checksums, when set, is where the SHA-256 of every regular file in the archive goes, in the form of sha256sum(1)
+	// with paths as in the archive. Sparse files are mentioned in comments. It is written to when the archive is done.
+	Checksums io.Writer
 	// Progress, when set, is called often (after every frame written), never concurrently. It must return quickly.
 	Progress func(Progress)
 	// Warn, when set, is called for every warning, never concurrently. It must return quickly.
 	Warn func(Warning)
+
+	now func() time.Time // for tests; nil means time.Now
 }
 
 // Measurement is what Measure found in the sources.
@@ -211,8 +236,8 @@ type Measurement struct {
 // Result is what Write made.
 type Result struct {
 	Summary Summary
-	// SHA256 is the hash of the whole file.
-	SHA256 [32]byte
+	// Reuse is what became of the data that the previous archive holds as well.
+	Reuse Reuse
 	// Size is the size of the whole file in bytes.
 	Size int64
 }

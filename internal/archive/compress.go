@@ -41,7 +41,7 @@ func newCompressor(level int) (*compressor, error) {
 		level = DefaultLevel
 	}
 	if level < 1 || level > maxLevel {
-		return nil, fmt.Errorf("%w %d: give one from 1 to %d", ErrInvalidLevel, level, maxLevel)
+		return nil, invalidLevel(level)
 	}
 	encoder, err := zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(encoderLevel(level)),
@@ -52,6 +52,10 @@ func newCompressor(level int) (*compressor, error) {
 		return nil, fmt.Errorf("zstd level %d: %w", level, err)
 	}
 	return &compressor{encoder: encoder}, nil
+}
+
+func invalidLevel(level int) error {
+	return fmt.Errorf("%w %d: give one from 1 to %d", ErrInvalidLevel, level, maxLevel)
 }
 
 // appendFrame appends one zstd frame that holds in, or nothing if in is empty.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,6 +88,16 @@ func (c *content) appendHeader(dst []byte) []byte {
 	}
 	sparseMap := makeSparse(h, c.extents, c.size)
 	return append(appendHeader(dst, h), sparseMap...)
+}
+
+// entry is what the index says of the file, whose headers have been made, but for its hash.
+func (c *content) entry(it *item, headers int) index.Entry {
+	e := newEntry(it, &c.stat, index.Regular)
+	e.Size, e.Data, e.Headers = c.size, c.dataSize(), int64(headers)
+	if c.extents != nil {
+		e.Flags |= index.Sparse
+	}
+	return e
 }
 
 // read fills buf with the data from offset on, where holes don't count. What can't be read is filled with zeros and

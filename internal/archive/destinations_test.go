@@ -50,7 +50,7 @@ func TestDestinationsInsideASourceAreLeftOut(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 
-	m, err := Measure(t.Context(), []Source{source}, written...)
+	m, err := Measure(t.Context(), []Source{source}, MeasureOptions{Destinations: written})
 	if err != nil || m.Entries != s.Entries || m.Files != s.Files || m.Bytes != s.BytesRead {
 		t.Errorf("measured %+v, error %v; archived %+v", m, err, s)
 	}
@@ -66,7 +66,7 @@ func TestASourceThatIsADestinationIsRefused(t *testing.T) {
 	if st, err := os.Stat(w.path); err != nil || st.Size() != 0 {
 		t.Errorf("something was written: %v %v", st.Size(), err)
 	}
-	if _, err := Measure(t.Context(), []Source{source}, root); !errors.Is(err, ErrInvalidSource) {
+	if _, err := Measure(t.Context(), []Source{source}, MeasureOptions{Destinations: []string{root}}); !errors.Is(err, ErrInvalidSource) {
 		t.Errorf("measure: error %v", err)
 	}
 }

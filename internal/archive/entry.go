@@ -4,9 +4,11 @@
 package archive
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,10 +20,33 @@ func newHeader(st *stat, path string) *tarHeader {
 	return &tarHeader{name: path, mode: st.mode & 0o7777, uid: st.uid, gid: st.gid, mtime: st.mtime}
 }
 
-// journal collects what happens while entries are made: what is to be counted and reported when they are written.
+// journal collects what happens while entries are made: what is to be put into the index, counted and reported when they
+// are written.
 type journal struct {
-	tally    tally
+	entries  []index.Entry
 	warnings []Warning // without their source
+	excluded int64
+}
+
+// enter takes down an entry that has been made, as it is after the warnings since a mark.
+func (j *journal) enter(e index.Entry, mark int) {
+	e.Flags = judge(e.Flags, j.warnings[mark:])
+	j.entries = append(j.entries, e)
+}
+
+// judge gives an entry's flags when warnings were noted while it was made.
+func judge(flags index.Flags, warnings []Warning) index.Flags {
+	for i := range warnings {
+		if warnings[i].Kind == Damaged {
+			continue // That is about the previous archive.
+		}
+		flags &^= index.Settled
+		switch warnings[i].Kind {
+		case Changed, Shrank, Unreadable:
+			flags |= index.Flawed
+		}
+	}
+	return flags
 }
 
 func (j *journal) note(path string, kind WarningKind, err error) {
@@ -79,6 +104,7 @@ func (j *journal) tryEntry(dst []byte, it *item) ([]byte, error) {
 
 // appendFile appends a regular file that is small enough to share a frame.
 func (j *journal) appendFile(dst []byte, it *item) ([]byte, error) {
+	mark := len(j.warnings)
 	c, err := j.open(it)
 	if err != nil {
 		return dst, err
@@ -92,16 +118,16 @@ func (j *journal) appendFile(dst []byte, it *item) ([]byte, error) {
 		c.size, c.extents = it.stat.size, nil
 	}
 	it.stat.id = c.stat.id
-	dst = c.appendHeader(dst)
-	size := c.dataSize()
 	start := len(dst)
-	dst = grow(dst, int(size))
-	c.read(dst[start:], 0)
+	dst = c.appendHeader(dst)
+	e := c.entry(it, len(dst)-start)
+	data := len(dst)
+	dst = grow(dst, int(e.Data))
+	c.read(dst[data:], 0)
+	e.SHA256 = sha256.Sum256(dst[data:])
 	j.finish(c)
-	j.tally.files++
-	j.tally.bytes += size
-	j.tally.entries++
-	return appendPadding(dst, size), nil
+	j.enter(e, mark)
+	return appendPadding(dst, e.Data), nil
 }
 
 // open opens a regular file. What is wrong with one that can be archived all the same is noted.
@@ -122,18 +148,15 @@ func (j *journal) finish(c *content) {
 }
 
 func (j *journal) appendDirectory(dst []byte, it *item) []byte {
-	h := newHeader(&it.stat, it.path+"/")
-	h.typ = typeDirectory
 	var xattrs xattrReader
 	if it.self != nil {
 		xattrs = xattrsOf(it.self.fd)
 	} else {
 		xattrs = xattrsAt(it.parent.fd, it.name)
 	}
-	h.records = j.records(it, xattrs)
-	j.tally.directories++
-	j.tally.entries++
-	return appendHeader(dst, h)
+	h := newHeader(&it.stat, it.path+"/")
+	h.typ = typeDirectory
+	return j.appendBare(dst, it, h, xattrs)
 }
 
 func (j *journal) appendSymlink(dst []byte, it *item) ([]byte, error) {
@@ -146,18 +169,13 @@ func (j *journal) appendSymlink(dst []byte, it *item) ([]byte, error) {
 	}
 	h := newHeader(&it.stat, it.path)
 	h.typ, h.link = typeSymlink, target
-	h.records = j.records(it, xattrsAt(it.parent.fd, it.name))
-	j.tally.symlinks++
-	j.tally.entries++
-	return appendHeader(dst, h), nil
+	return j.appendBare(dst, it, h, xattrsAt(it.parent.fd, it.name)), nil
 }
 
 func (j *journal) appendHardLink(dst []byte, it *item) []byte {
 	h := newHeader(&it.stat, it.path)
 	h.typ, h.link = typeHardLink, it.link
-	j.tally.hardLinks++
-	j.tally.entries++
-	return appendHeader(dst, h)
+	return j.appendBare(dst, it, h, xattrReader{})
 }
 
 // appendSpecial appends a device node or a named pipe.
@@ -176,10 +194,20 @@ func (j *journal) appendSpecial(dst []byte, it *item) ([]byte, error) {
 	if h.typ != typeFIFO {
 		h.major, h.minor = unix.Major(it.stat.rdev), unix.Minor(it.stat.rdev)
 	}
-	h.records = j.records(it, xattrsAt(it.parent.fd, it.name))
-	j.tally.specials++
-	j.tally.entries++
-	return appendHeader(dst, h), nil
+	return j.appendBare(dst, it, h, xattrsAt(it.parent.fd, it.name)), nil
+}
+
+// appendBare appends an entry that is nothing but headers. A further name of a file has no attributes of its own.
+func (j *journal) appendBare(dst []byte, it *item, h *tarHeader, xattrs xattrReader) []byte {
+	mark, start := len(j.warnings), len(dst)
+	if h.typ != typeHardLink {
+		h.records = j.records(it, xattrs)
+	}
+	dst = appendHeader(dst, h)
+	e := newEntry(it, &it.stat, h.typ)
+	e.Link, e.Headers = h.link, int64(len(dst)-start)
+	j.enter(e, mark)
+	return dst
 }
 
 // records reads extended attributes and notes what couldn't be read.

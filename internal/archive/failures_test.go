@@ -110,7 +110,7 @@ func TestNothingStaysOpen(t *testing.T) {
 	root := built(t, corpus())
 	before := openFiles(t)
 	write(t, Options{}, Source{Name: "data", Path: root})
-	if _, err := Measure(t.Context(), []Source{{Name: "data", Path: root}}); err != nil {
+	if _, err := Measure(t.Context(), []Source{{Name: "data", Path: root}}, MeasureOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if after := openFiles(t); after != before {

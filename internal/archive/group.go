@@ -6,51 +6,29 @@ package archive
 import (
 	"errors"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
-// How entries share frames. Small frames can be fetched and reused alone; big ones compress better.
-const (
-	// groupSize is how much of the tar stream a group holds before it is closed.
-	groupSize = 512 << 10
-	// smallFile is the size up to which a file's content shares a frame with other entries.
-	smallFile = groupSize
-	// chunkSize is how much of a bigger file's content is in one frame.
-	chunkSize = 1 << 20
-	// groupDirectories is how many directories the entries of a group may keep open.
-	groupDirectories = 128
-	// groupWarnings is how many warnings are held before they are reported.
-	groupWarnings = 256
-	// headerEstimate is what an entry's headers are taken to occupy: a pax header of one block, and a ustar header.
-	headerEstimate = 3 * blockSize
-)
+// flushedWarnings is how many warnings are held before they are reported.
+const flushedWarnings = 256
 
-// member is one item of a group.
-type member struct {
-	item item
-	raw  []byte // the entry as far as it was made in advance; nil if it is yet to be made
-}
-
-// chunk is a part of a big file's data.
-type chunk struct {
-	content *content
-	offset  int64
-	size    int64
-	last    bool
-}
-
-// grouper is the visitor that turns what the walk finds into frames to be made.
+// grouper is the visitor that turns what the walk finds into frames to be made, or to be taken over from the previous
+// archive.
 type grouper struct {
 	source  int
 	output  fileID // the archive itself, which is left out
 	acquire func() (*frame, error)
 	submit  func(*frame)
+	old     *cursor // what the previous archive knows of the source
 
-	current     *frame
-	size        int64 // estimate of current's part of the tar stream
-	directories int
-	parent      *directory // of the newest member
-	err         error      // why no frame could be had
+	grouping grouping
+	run      oldRun
+	current  *frame
+	// lost are the paths that were promised to hold the content of a file with several names, and the paths that do;
+	// empty where none does yet.
+	lost map[string]string
+	err  error // why no frame could be had
 }
 
 var errItself = errors.New("the archive that is being written isn't put into itself")
@@ -68,12 +46,22 @@ func (g *grouper) frame() *frame {
 
 // flush sends the group that is being filled on its way.
 func (g *grouper) flush() {
-	if g.current != nil {
-		g.submit(g.current)
+	f, run := g.current, g.run
+	g.run = oldRun{}
+	if f == nil {
+		return
 	}
-	g.current, g.parent, g.size, g.directories = nil, nil, 0, 0
+	if run.isWhole() && len(f.members) > 0 {
+		f.trust(run.frame)
+	} else {
+		f.old = run.first
+		g.keepPromises()
+	}
+	g.current = nil
+	g.submit(f)
 }
 
+// note implements visitor.
 func (g *grouper) note(path string, kind WarningKind, err error) {
 	f := g.frame()
 	if f == nil {
@@ -83,16 +71,27 @@ func (g *grouper) note(path string, kind WarningKind, err error) {
 	g.flushWarnings()
 }
 
-// flushWarnings sends the group on its way if it holds so many warnings that they are to be reported.
+// flushWarnings sends so many warnings on their way that they are to be reported. They get a frame without content: the
+// group goes on.
 func (g *grouper) flushWarnings() {
-	if g.current != nil && len(g.current.warnings) >= groupWarnings {
-		g.flush()
+	f := g.current
+	if f == nil || len(f.warnings) < flushedWarnings {
+		return
 	}
+	report, err := g.acquire()
+	if err != nil {
+		g.err = err
+		return
+	}
+	report.source = g.source
+	report.warnings, f.warnings = f.warnings, report.warnings
+	g.submit(report)
 }
 
+// excluded implements visitor.
 func (g *grouper) excluded() {
 	if f := g.frame(); f != nil {
-		f.tally.excluded++
+		f.excluded++
 	}
 }
 
@@ -102,49 +101,61 @@ func (g *grouper) file(it item) (archived bool, err error) {
 		it.release()
 		return false, g.err
 	}
-	// What can't be read is noted without a member that would close the group some day.
-	defer g.flushWarnings()
-	regular := it.stat.kind() == unix.S_IFREG && it.link == ""
-	switch {
-	case regular && it.stat.id == g.output:
+	if hasContent(&it) && it.stat.id == g.output {
 		g.note(it.path, Itself, errItself)
 		it.release()
 		return false, g.err
-	case regular && it.stat.size > smallFile, it.link == "" && it.stat.nlink > 1 && it.self == nil:
-		archived = g.now(&it)
-		it.release()
-		return archived, g.err
 	}
-	size := int64(headerEstimate)
-	if regular {
-		size += it.stat.size + padding(it.stat.size)
+	first := it.link
+	g.relink(&it)
+	end := g.grouping.add(&it)
+	archived = g.add(member{item: it})
+	if archived && first != it.link && it.link == "" {
+		g.lost[first] = it.path
 	}
-	g.add(member{item: it}, size)
-	return true, g.err
-}
-
-// add puts a member into the group, and closes the group when it is full.
-func (g *grouper) add(m member, size int64) {
-	g.current.members = append(g.current.members, m)
-	g.size += size
-	if m.item.self != nil || m.item.parent != g.parent {
-		g.directories++
-		g.parent = m.item.parent
-	}
-	if g.size >= groupSize || g.directories >= groupDirectories {
+	if end {
 		g.flush()
 	}
+	// What can't be read is noted without a member that would close the group some day.
+	g.flushWarnings()
+	return archived, g.err
 }
+
+// add finds a member's place.
+func (g *grouper) add(m member) (archived bool) {
+	old, ok := g.old.find(m.item.path)
+	if m.same = ok && unchanged(old.Entry, &m.item); m.same {
+		m.entry = *old.Entry
+	}
+	g.run.add(old, ok, m.same)
+	switch {
+	case isBig(&m.item):
+		return g.big(&m)
+	case hasNames(&m.item) && !m.same:
+		return g.now(&m)
+	}
+	g.current.members = append(g.current.members, m)
+	return true
+}
+
+// hasNames tells whether an item is the first name of a file that has more.
+func hasNames(it *item) bool {
+	return it.link == "" && it.stat.nlink > 1 && it.self == nil && !isDirectory(it)
+}
+
+func isDirectory(it *item) bool { return it.stat.kind() == unix.S_IFDIR }
 
 // now archives an item while the walk waits: a big file, or one with several names. Further names will be links to its
 // entry, so it must be known whether there is one, and whether the file in it is the one that the walk saw.
-func (g *grouper) now(it *item) bool {
+func (g *grouper) now(m *member) bool {
+	it := &m.item
+	defer it.release()
 	saw := it.stat.id
 	err := it.tryTwice(func() error {
-		if it.stat.kind() == unix.S_IFREG && it.stat.size > smallFile {
-			return g.big(it)
+		if isBig(it) {
+			return g.chunks(m)
 		}
-		return g.whole(it)
+		return g.whole(m)
 	})
 	if err != nil {
 		if f := g.frame(); f != nil {
@@ -156,39 +167,152 @@ func (g *grouper) now(it *item) bool {
 }
 
 // whole archives an item that shares a frame with others.
-func (g *grouper) whole(it *item) error {
-	raw, err := g.current.tryEntry(nil, it)
-	if err == nil && it.stat.kind() != unix.S_IFREG {
-		// It was read by its name, under which there may be another one by now, or nothing.
-		now, _ := lstatAt(it.parent.fd, it.name)
-		it.stat.id = now.id
-	}
+func (g *grouper) whole(m *member) error {
+	made, err := g.read(&m.item)
 	if err == nil {
-		g.add(member{raw: raw}, int64(len(raw)))
+		g.current.members = append(g.current.members, made)
 	}
 	return err
 }
 
-// big archives a file in chunks of its own: its headers close the group before them.
-func (g *grouper) big(it *item) error {
+// read makes a member whose entry is made.
+func (g *grouper) read(it *item) (member, error) {
+	var j journal
+	raw, err := j.tryEntry(nil, it)
+	g.current.warnings = append(g.current.warnings, j.warnings...)
+	if err != nil {
+		return member{}, err
+	}
+	if it.stat.kind() != unix.S_IFREG {
+		// It was read by its name, under which there may be another one by now, or nothing.
+		now, _ := lstatAt(it.parent.fd, it.name)
+		it.stat.id = now.id
+	}
+	return member{raw: raw, entry: j.entries[0]}, nil
+}
+
+// big archives a big file.
+func (g *grouper) big(m *member) bool {
+	if !m.same || !g.run.isWhole() {
+		return g.now(m)
+	}
+	entry := m.entry
+	again := m.item
+	again.parent = m.item.parent.use()
+	defer again.release()
+	g.current.members = append(g.current.members, *m)
+	g.flush()
+	g.each(entry.Data, func(f *frame) {
+		f.chunk.item, f.chunk.entry = again, &entry
+		f.chunk.item.parent = again.parent.use()
+		f.trusted = f.old.Stored > 0
+	})
+	return g.err == nil
+}
+
+// chunks archives a big file that must be opened: its headers close the group before them.
+func (g *grouper) chunks(m *member) error {
+	it, mark := &m.item, len(g.current.warnings)
 	c, err := g.current.open(it)
 	if err != nil {
 		return err
 	}
 	defer c.release()
 	it.stat.id = c.stat.id
-	g.current.tally.files++
-	g.current.tally.entries++
-	g.add(member{raw: c.appendHeader(nil)}, groupSize)
+	raw := c.appendHeader(nil)
+	entry := c.entry(it, len(raw))
+	entry.Flags = judge(entry.Flags, g.current.warnings[mark:])
+	// The map of a sparse file is in the headers, and there may be another one now that describes the same data.
+	same := m.same && len(g.current.warnings) == mark && sameStat(&m.entry, &c.stat) &&
+		!m.entry.Is(index.Sparse) && c.extents == nil
+	if same {
+		entry.SHA256 = m.entry.SHA256
+	}
+	g.current.members = append(g.current.members, member{raw: raw, entry: entry})
+	g.current.opens = true
+	g.flush()
+	g.each(c.dataSize(), func(f *frame) {
+		f.chunk.content = c.use()
+		f.chunk.hashed = !same
+		f.trusted = same && f.old.Stored > 0
+	})
+	return g.err
+}
 
-	size := c.dataSize()
+// each submits the frames of a big file's data, of which there is at least one. fill says where the data comes from.
+func (g *grouper) each(size int64, fill func(*frame)) {
 	for offset := int64(0); offset == 0 || offset < size; offset += chunkSize {
 		f := g.frame()
 		if f == nil {
-			return g.err
+			return
 		}
-		f.chunk = chunk{content: c.use(), offset: offset, size: min(chunkSize, size-offset), last: offset+chunkSize >= size}
-		g.flush()
+		f.chunk = chunk{offset: offset, size: min(chunkSize, size-offset), last: offset+chunkSize >= size}
+		if old, ok := g.old.nextChunk(); ok && size > 0 && old.Content == f.chunk.inStream(size) {
+			f.old = old
+		}
+		fill(f)
+		g.current = nil
+		g.submit(f)
 	}
-	return nil
+}
+
+// relink makes an item a further name of the entry that holds its file, if the one that was promised doesn't.
+func (g *grouper) relink(it *item) {
+	for it.link != "" {
+		first, ok := g.lost[it.link]
+		if !ok {
+			return
+		}
+		it.link = first
+	}
+}
+
+// keepPromises makes the entries of files with several names, in a group that isn't taken over after all. Where there
+// can't be one any more, the next name of the file becomes the first.
+func (g *grouper) keepPromises() {
+	f := g.current
+	kept := f.members[:0]
+	for _, m := range f.members {
+		first := m.item.link
+		g.relink(&m.item)
+		if !m.promised() {
+			kept = append(kept, m)
+			continue
+		}
+		made, path, ok := member{}, m.item.path, false
+		if made, ok = g.keep(&m.item); made.raw != nil {
+			kept = append(kept, made)
+		}
+		switch {
+		case ok && first != "":
+			g.lost[first] = path
+		case !ok && first == "":
+			g.lose(path)
+		}
+	}
+	clear(f.members[len(kept):])
+	f.members = kept
+}
+
+// keep makes an entry that was promised. It is false if another file is in it, or none.
+func (g *grouper) keep(it *item) (made member, ok bool) {
+	defer it.release()
+	saw := it.stat.id
+	err := it.tryTwice(func() (err error) {
+		made, err = g.read(it)
+		return err
+	})
+	if err != nil {
+		g.current.noteError(it.path, err)
+		return member{}, false
+	}
+	return made, it.stat.id == saw
+}
+
+// lose takes down that a path doesn't hold the content that was promised.
+func (g *grouper) lose(path string) {
+	if g.lost == nil {
+		g.lost = map[string]string{}
+	}
+	g.lost[path] = ""
 }

@@ -35,12 +35,12 @@ func TestWarningsDoNotPileUp(t *testing.T) {
 				acquire: func() (*frame, error) { return newFrame(), nil },
 				submit:  func(f *frame) { reported += len(f.warnings) },
 			}
-			const files = 3*groupWarnings + 1
+			const files = 3*flushedWarnings + 1
 			for range files {
 				if archived, err := g.file(item{parent: parent.use(), name: "gone", path: "data/gone", stat: st}); archived || err != nil {
 					t.Fatalf("archived: %t, error %v", archived, err)
 				}
-				if g.current != nil && len(g.current.warnings) >= groupWarnings {
+				if g.current != nil && len(g.current.warnings) >= flushedWarnings {
 					t.Fatalf("%d warnings are held", len(g.current.warnings))
 				}
 			}

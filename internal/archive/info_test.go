@@ -21,7 +21,7 @@ var testHeader = Header{
 	CreatedAt: time.Date(2026, 11, 22, 5, 0, 0, 0, time.FixedZone("", -3*3600)),
 }
 
-// smallArchive is the bytes of an archive, and what was said when it was written.
+// smallArchive is the bytes of an archive without its seek table, and what was said when it was written.
 func smallArchive(t testing.TB) ([]byte, Result) {
 	t.Helper()
 	root := built(t, treetest.Dir{Entries: treetest.Entries{"f": treetest.File{Content: "content"}}})
@@ -30,7 +30,11 @@ func smallArchive(t testing.TB) ([]byte, Result) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return file, w.result
+	end, err := endOfSummary(bytes.NewReader(file), int64(len(file)))
+	if err != nil || end == int64(len(file)) {
+		t.Fatalf("there is no seek table: error %v", err)
+	}
+	return file[:end], w.result
 }
 
 func readInfo(file []byte) (Info, error) {
@@ -40,7 +44,7 @@ func readInfo(file []byte) (Info, error) {
 func TestReadInfoGivesWhatWriteSaid(t *testing.T) {
 	file, result := smallArchive(t)
 	want := Info{Header: testHeader, Summary: result.Summary}
-	want.Header.Format = Format
+	want.Header.Format, want.Header.Level = Format, DefaultLevel
 	want.Header.CreatedAt = testHeader.CreatedAt.UTC()
 	got, err := readInfo(file)
 	if err != nil {

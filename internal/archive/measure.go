@@ -5,65 +5,108 @@ package archive
 
 import (
 	"context"
-	"math"
+	"os"
+	"path/filepath"
+	"time"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
-// How the size of an archive is estimated: pieces of the tar stream at even distances are made and compressed, and what
-// each came to stands for the stream from it to the next. The distance doubles whenever so many pieces have been taken
-// at it, so the work grows with the logarithm of the size, and small sources are compressed whole.
+// What an archive takes besides the compressed stream.
 const (
-	samplePiece     = 256 << 10
-	samplesPerLevel = 32
-	// frameCost is what an archive's head, index and tail come to, and more.
-	frameCost = 24 << 10
+	// endsCost is more than an archive's head and tail come to.
+	endsCost = 4 * index.Alignment
+	// groupPadding and chunkPadding are what fills a frame up: half a block on average, but for chunks that can't be
+	// compressed, which all have the same size, a bit more than whole blocks.
+	groupPadding = index.Alignment / 2
+	chunkPadding = index.Alignment
+	// entryCost is more than an entry comes to in the index, mostly.
+	entryCost = 96
+	// checksumCost is what a file comes to in the list of checksums, besides its path.
+	checksumCost = 2*32 + 3
 )
 
-// Measure walks the sources and estimates the size of their archive by compressing a deterministic sample of their
-// content. Files that can't be read are passed over in silence; Write reports them. The directories that the run writes
-// to are left out, as Options.Destinations has it.
-//
-// EstimatedBytes is the estimate, plus two standard errors of it, plus 2 % for what is written meanwhile.
-func Measure(ctx context.Context, sources []Source, destinations ...string) (Measurement, error) {
-	trees, err := openSources(sources, destinations)
+// MeasureOptions are the settings of Measure.
+type MeasureOptions struct {
+	// Destinations are as in Options.
+	Destinations []string
+	// Previous and Level are as in Options: what will be taken over needn't be read.
+	Previous *os.File
+	Level    int
+	// Target is the directory in which the archive will be written. It is for finding out whether what is taken over
+	// takes space there; when it is empty, or can't be written to, that is supposed.
+	Target string
+
+	now func() time.Time // for tests; nil means time.Now
+}
+
+// Measure walks the sources and estimates how much space their archive and its list of checksums will take, by compressing
+// a deterministic sample of what isn't in the previous archive. Files that can't be read are passed over in silence;
+// Write reports them.
+func Measure(ctx context.Context, sources []Source, opts MeasureOptions) (Measurement, error) {
+	level := Options{Level: opts.Level, now: opts.now}
+	if err := level.complete(); err != nil {
+		return Measurement{}, err
+	}
+	trees, err := openSources(sources, opts.Destinations, newVolumes(level.now, func(int) error { return nil }))
 	if err != nil {
 		return Measurement{}, err
 	}
 	defer closeTrees(trees)
-	c, err := newCompressor(DefaultLevel)
+	c, err := newCompressor(level.Level)
 	if err != nil {
 		return Measurement{}, err
 	}
-	m := &measurer{compressor: c, step: samplePiece}
+	old := openPrevious(opts.Previous, level.Level)
+	defer old.close()
+	m := &measurer{sampler: sampler{compressor: c, step: samplePiece}, shares: sharesSpace(opts.Target, old)}
 	for _, t := range trees {
-		if err := t.walk(ctx, m); err != nil {
+		m.old = old.cursorOf(t.name, func(error) {})
+		err := t.walk(ctx, m)
+		m.endGroup()
+		if err != nil {
 			return Measurement{}, err
 		}
 	}
-	m.EstimatedBytes = m.estimate()
+	m.EstimatedBytes = m.sampler.estimate() + m.overhead + endsCost
 	return m.Measurement, nil
+}
+
+// sharesSpace tells whether what is taken over into a file in a directory takes no space there.
+func sharesSpace(dir string, old *previous) bool {
+	if old == nil || dir == "" {
+		return false
+	}
+	// The file never has a name, so that nothing is left of it.
+	fd, err := openRetry(unix.AT_FDCWD, dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	f := os.NewFile(uintptr(fd), filepath.Join(dir, "(measuring)"))
+	defer f.Close()
+	method, err := findMethod(f, old.file, 0)
+	return err == nil && method == MethodReflink
 }
 
 // measurer is the visitor that measures.
 type measurer struct {
 	Measurement
-	compressor *compressor
-	buf, out   []byte
+	sampler  sampler
+	overhead int64 // besides the stream
+	shares   bool  // what is taken over takes no space
+	old      *cursor
 
-	end     int64 // of the tar stream so far
-	step    int64 // distance of samples at present
-	next    int64 // where in the stream the next one is
-	partial bool  // buf holds the beginning of a sample
-	strata  []stratum
+	grouping grouping
+	run      oldRun
+	group    []measured
 }
 
-// stratum is the samples that were taken at one distance.
-type stratum struct {
-	step        int64
-	covered     int64 // bytes of the stream that they stand for
-	n           float64
-	sum, square float64 // of ratios
+// measured is an entry of the group.
+type measured struct {
+	item   item
+	data   int64 // content
+	stored int64 // of the frames of a big file that are taken over; 0 if they aren't
 }
 
 func (m *measurer) note(string, WarningKind, error) {}
@@ -72,28 +115,33 @@ func (m *measurer) excluded() {}
 
 // file implements visitor.
 func (m *measurer) file(it item) (bool, error) {
-	defer it.release()
+	old, found := m.old.find(it.path)
+	same := found && unchanged(old.Entry, &it)
+	m.run.add(old, found, same)
+	e := measured{item: it}
 	m.Entries++
-	size := int64(0)
-	if it.stat.kind() == unix.S_IFREG && it.link == "" {
-		size = contentSize(&it)
+	m.overhead += entryCost
+	if hasContent(&it) {
+		if e.data = contentSize(&it, old, same); same && isBig(&it) {
+			e.stored = m.storedChunks()
+		}
 		m.Files++
-		m.Bytes += size
+		m.Bytes += e.data
+		m.overhead += checksumCost + int64(len(it.path))
 	}
-	start := m.end
-	m.end += headerEstimate + size + padding(size)
-	switch {
-	case it.stat.kind() == unix.S_IFREG && it.link == "" && it.stat.size > smallFile:
-		m.sampleBig(&it, start)
-	case m.partial || m.next < m.end:
-		m.collect(&it)
+	m.group = append(m.group, e)
+	if m.grouping.add(&it) {
+		m.endGroup()
 	}
 	return true, nil
 }
 
 // contentSize is the size of a file's data, or of the file if that can't be known or isn't worth finding out.
-func contentSize(it *item) int64 {
-	if it.stat.size <= smallFile || !maybeSparse(&it.stat) {
+func contentSize(it *item, old oldEntry, same bool) int64 {
+	if same {
+		return old.Data
+	}
+	if !isBig(it) || !maybeSparse(&it.stat) {
 		return it.stat.size
 	}
 	fd, err := openAt(it.parent.fd, it.name, unix.O_NOFOLLOW)
@@ -108,99 +156,47 @@ func contentSize(it *item) int64 {
 	return dataSize(list)
 }
 
-// collect adds a small entry to a sample, for small entries share frames.
-func (m *measurer) collect(it *item) {
-	m.partial = true
-	var unreported journal
-	m.buf, _ = unreported.appendEntry(m.buf, it)
-	m.flushIfFull(m.end)
-}
-
-// flushIfFull ends a sample of several entries, up to a position in the stream, if it is big enough.
-func (m *measurer) flushIfFull(position int64) {
-	if len(m.buf) >= samplePiece {
-		m.flush(position)
+// storedChunks is what the frames of the big file that was found last take.
+func (m *measurer) storedChunks() int64 {
+	stored := int64(0)
+	for f, ok := m.old.nextChunk(); ok; f, ok = m.old.nextChunk() {
+		stored += f.Stored
 	}
+	return stored
 }
 
-func (m *measurer) flush(position int64) {
-	m.sample(m.buf, position)
-	m.partial, m.buf = false, m.buf[:0]
-}
-
-// sampleBig takes the samples that fall into a big file, which begins at start in the stream.
-func (m *measurer) sampleBig(it *item, start int64) {
-	if !m.partial && m.next >= m.end {
-		return
+// endGroup counts a group, now that it is known whether it is taken over.
+func (m *measurer) endGroup() {
+	whole := m.run.isWhole()
+	if whole {
+		m.take(m.run.frame.Stored)
+	} else if len(m.group) > 0 {
+		m.overhead += groupPadding
 	}
-	c, err := openContent(it)
-	if err != nil {
-		if c != nil {
-			c.release()
+	for i := range m.group {
+		switch e := &m.group[i]; {
+		case e.stored > 0:
+			m.take(e.stored)
+		case !whole:
+			m.make(e)
 		}
-		return
+		m.group[i].item.release()
 	}
-	defer c.release()
-	if m.partial {
-		// A sample that small entries began goes on into the file.
-		done, n := len(m.buf), min(c.dataSize(), int64(samplePiece-len(m.buf)))
-		m.buf = grow(m.buf, int(n))
-		c.read(m.buf[done:], 0)
-		if m.flushIfFull(start + n); m.partial {
-			return
-		}
-	}
-	m.buf = grow(m.buf[:0], samplePiece)
-	for m.next < m.end {
-		offset := max(0, min(m.next-start, c.dataSize()-samplePiece))
-		piece := m.buf[:min(samplePiece, c.dataSize())]
-		c.read(piece, offset)
-		m.sample(piece, m.next+samplePiece)
-	}
-	m.buf = m.buf[:0]
+	clear(m.group)
+	m.group, m.run, m.grouping = m.group[:0], oldRun{}, grouping{}
 }
 
-// sample counts a piece of the stream that ends before position.
-func (m *measurer) sample(piece []byte, position int64) {
-	if len(m.strata) == 0 || m.strata[len(m.strata)-1].step != m.step {
-		m.strata = append(m.strata, stratum{step: m.step})
-	}
-	s := &m.strata[len(m.strata)-1]
-	next := max(m.next+m.step, position)
-	s.covered += next - m.next
-	m.next = next
-	if len(piece) > 0 {
-		m.out = m.compressor.appendFrame(m.out[:0], piece)
-		ratio := float64(len(m.out)) / float64(len(piece))
-		s.n++
-		s.sum += ratio
-		s.square += ratio * ratio
-	}
-	if s.n >= samplesPerLevel {
-		m.step *= 2
+// take counts stored bytes that are taken over.
+func (m *measurer) take(stored int64) {
+	if !m.shares {
+		m.overhead += stored
 	}
 }
 
-// estimate is the size of the archive.
-func (m *measurer) estimate() int64 {
-	if m.partial {
-		m.flush(m.end)
+// make counts an entry that is made from its source.
+func (m *measurer) make(e *measured) {
+	m.sampler.add(&e.item, e.data)
+	if isBig(&e.item) {
+		m.overhead += (e.data/chunkSize + 1) * chunkPadding
 	}
-	expected, variance := 0.0, 0.0
-	for i, s := range m.strata {
-		if i == len(m.strata)-1 {
-			// The last sample stands for what there is and no more.
-			s.covered -= max(0, m.next-m.end)
-		}
-		covered, mean := float64(s.covered), 1.0
-		if s.n > 0 {
-			mean = s.sum / s.n
-		}
-		expected += covered * mean
-		if s.n > 1 && s.step > samplePiece {
-			spread := max(0, s.square/s.n-mean*mean) * s.n / (s.n - 1)
-			variance += covered * covered * spread / s.n
-		}
-	}
-	return int64(1.02*(expected+2*math.Sqrt(variance))) + frameCost
 }

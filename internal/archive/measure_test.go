@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,18 +40,19 @@ func TestMeasureEstimatesTheArchive(t *testing.T) {
 	for name, entries := range tests {
 		t.Run(name, func(t *testing.T) {
 			source := Source{Name: "data", Path: built(t, treetest.Dir{Entries: entries})}
-			m, err := Measure(t.Context(), []Source{source})
+			m, err := Measure(t.Context(), []Source{source}, MeasureOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := write(t, Options{}, source)
+			var checksums bytes.Buffer
+			w := write(t, Options{Checksums: &checksums}, source)
 			if s := w.result.Summary; m.Files != s.Files || m.Entries != s.Entries || m.Bytes != s.BytesRead {
 				t.Errorf("measured %+v, archived %+v", m, s)
 			}
 			// A margin is wanted, but not a space that nobody has.
-			low, high := w.result.Size, w.result.Size*5/4+64<<10
-			if m.EstimatedBytes < low || m.EstimatedBytes > high {
-				t.Errorf("estimated %d bytes for an archive of %d", m.EstimatedBytes, w.result.Size)
+			low := w.result.Size + int64(checksums.Len())
+			if high := low*5/4 + 64<<10; m.EstimatedBytes < low || m.EstimatedBytes > high {
+				t.Errorf("estimated %d bytes for an archive of %d and a list of %d", m.EstimatedBytes, w.result.Size, checksums.Len())
 			}
 		})
 	}
@@ -58,15 +60,15 @@ func TestMeasureEstimatesTheArchive(t *testing.T) {
 
 func TestMeasureIsDeterministic(t *testing.T) {
 	source := Source{Name: "data", Path: built(t, corpus())}
-	a, errA := Measure(t.Context(), []Source{source})
-	b, errB := Measure(t.Context(), []Source{source})
+	a, errA := Measure(t.Context(), []Source{source}, MeasureOptions{})
+	b, errB := Measure(t.Context(), []Source{source}, MeasureOptions{})
 	if a != b || errA != nil || errB != nil {
 		t.Errorf("measured %+v (%v), then %+v (%v)", a, errA, b, errB)
 	}
 }
 
 func TestMeasureRefusesWhatWriteRefuses(t *testing.T) {
-	if _, err := Measure(t.Context(), nil); !errors.Is(err, ErrInvalidSource) {
+	if _, err := Measure(t.Context(), nil, MeasureOptions{}); !errors.Is(err, ErrInvalidSource) {
 		t.Errorf("got error %v, want %v", err, ErrInvalidSource)
 	}
 }

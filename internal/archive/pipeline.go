@@ -5,10 +5,7 @@ package archive
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"hash"
-	"os"
 	"runtime/debug"
 	"sync"
 )
@@ -16,47 +13,56 @@ import (
 // pipeline makes frames in parallel and writes them in the order in which they were submitted. A frame goes round in a
 // circle, and their fixed number bounds memory:
 //
-//	free → (the walk fills in what is to be in it) → work and order → (a worker reads and compresses)
-//	     → (the sink writes, reports and counts) → hash → (the hasher hashes) → free
+//	free → (the walk fills in what is to be in it) → work and order → (a worker reads and compresses, or checks)
+//	     → (the sink writes or takes over, reports and counts) → written → (the indexer hashes and indexes) → free
 type pipeline struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	free, work, order, hash chan *frame
+	free, work, order, written chan *frame
 
-	workers, sink, hasher sync.WaitGroup
-	output                *output
-	summary               *Summary
-	unreadable            []bool // by source: something in it could not be read
-	options               *Options
+	workers, sink, index sync.WaitGroup
+	needsWorker          func(*frame) bool
+	output               *output
+	indexer              *indexer
+	seek                 seekTable
+	summary              *Summary
+	reuse                *Reuse
+	unreadable           []bool // by source: something in it could not be read
+	options              *Options
 }
 
 // newPipeline starts the goroutines. The caller submits frames and then calls wait.
-func newPipeline(ctx context.Context, out *output, summary *Summary, opts *Options) (*pipeline, error) {
-	compressors := make([]*compressor, opts.Concurrency)
-	for i := range compressors {
+func newPipeline(ctx context.Context, out *output, old *previous, summary *Summary, reuse *Reuse, opts *Options) (*pipeline, error) {
+	workers := make([]*worker, opts.Concurrency)
+	for i := range workers {
 		c, err := newCompressor(opts.Level)
 		if err != nil {
 			return nil, err
 		}
-		compressors[i] = c
+		workers[i] = &worker{compressor: c, old: old, copies: out.method == MethodCopy, runs: opts.VerifyRuns}
 	}
-	// Each worker has one in hand and one waiting; the others are with the walk, the sink and the hasher.
+	x, err := newIndexer(summary.Sources)
+	if err != nil {
+		return nil, err
+	}
+	// Each worker has one in hand and one waiting; the others are with the walk, the sink and the indexer.
 	frames := 2*opts.Concurrency + 3
 	p := &pipeline{
 		free: make(chan *frame, frames), work: make(chan *frame, frames),
-		order: make(chan *frame, frames), hash: make(chan *frame, frames),
-		output: out, summary: summary, unreadable: make([]bool, len(summary.Sources)), options: opts,
+		order: make(chan *frame, frames), written: make(chan *frame, frames),
+		needsWorker: workers[0].needsWorker, output: out, indexer: x, summary: summary, reuse: reuse,
+		unreadable: make([]bool, len(summary.Sources)), options: opts,
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	for range frames {
 		p.free <- newFrame()
 	}
-	for _, c := range compressors {
-		p.workers.Go(func() { p.build(c) })
+	for _, w := range workers {
+		p.workers.Go(func() { p.build(w) })
 	}
 	p.sink.Go(p.write)
-	p.hasher.Go(p.sum)
+	p.index.Go(p.takeDown)
 	return p, nil
 }
 
@@ -77,7 +83,12 @@ func (p *pipeline) acquire() (*frame, error) {
 // submit sends a frame on its way. It never blocks: the channels have room for all frames.
 func (p *pipeline) submit(f *frame) {
 	p.order <- f
-	p.work <- f
+	if p.needsWorker(f) {
+		p.work <- f
+		return
+	}
+	f.take(f.old.Age + 1)
+	f.done <- struct{}{}
 }
 
 // wait ends the pipeline, with err if the walk failed, and returns once every frame has been written or, after an
@@ -90,17 +101,17 @@ func (p *pipeline) wait(err error) error {
 	close(p.order)
 	p.workers.Wait()
 	p.sink.Wait()
-	close(p.hash)
-	p.hasher.Wait()
+	close(p.written)
+	p.index.Wait()
 	err = context.Cause(p.ctx)
 	p.cancel(nil)
 	return err
 }
 
-func (p *pipeline) build(c *compressor) {
+func (p *pipeline) build(w *worker) {
 	for f := range p.work {
 		if p.ctx.Err() == nil {
-			p.guard(func() { f.build(c) })
+			p.guard(func() error { return w.build(f) })
 		}
 		f.done <- struct{}{}
 	}
@@ -108,36 +119,78 @@ func (p *pipeline) build(c *compressor) {
 
 // guard turns a panic into an error of the whole archive. Left alone, a panic in a goroutine ends the program with the
 // exit status that means wrong settings, and nobody tries again.
-func (p *pipeline) guard(do func()) {
+func (p *pipeline) guard(do func() error) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.cancel(fmt.Errorf("internal error, please report it: %v\n%s", v, debug.Stack()))
 		}
 	}()
-	do()
+	if err := do(); err != nil {
+		p.cancel(err)
+	}
 }
 
-// write is the sink. It alone counts and calls the caller's functions.
+// write is the sink. It alone writes, counts and calls the caller's functions.
 func (p *pipeline) write() {
 	for f := range p.order {
 		<-f.done
 		if p.ctx.Err() == nil {
-			f.finish()
-			if err := p.output.write(f.out); err != nil {
-				p.cancel(err)
-			} else {
-				p.report(f)
-			}
+			p.guard(func() error { return p.put(f) })
 		}
 		f.release()
-		p.hash <- f
+		p.written <- f
 	}
+	if p.ctx.Err() == nil {
+		p.guard(p.output.flush)
+	}
+}
+
+// put writes a frame, or what there is of it, and tells of it.
+func (p *pipeline) put(f *frame) error {
+	f.finish()
+	// A block of the index holds frames that follow each other, and a file that goes on needs its block.
+	if f.chunk.isZero() {
+		if err := p.putRecords(heldRecords); err != nil {
+			return err
+		}
+	}
+	f.offset = p.output.size
+	var err error
+	switch {
+	case f.isEmpty():
+	case f.taken && len(f.out) == 0:
+		err = p.output.take(f.old.offset, f.info.Stored)
+	default:
+		err = p.output.write(f.out)
+	}
+	if err == nil {
+		p.report(f)
+	}
+	return err
+}
+
+// putRecords writes the finished part of the index, if there is enough of it.
+func (p *pipeline) putRecords(atLeast int) error {
+	records := p.indexer.takeRecords(p.output.size, atLeast)
+	if len(records) == 0 {
+		return nil
+	}
+	p.seek.skip(int64(len(records)))
+	return p.output.write(records)
 }
 
 func (p *pipeline) report(f *frame) {
 	source := &p.summary.Sources[f.source]
-	p.summary.add(f.source, &f.tally)
-	p.summary.BytesTar += int64(len(f.in))
+	for i := range f.entries {
+		p.summary.add(f.source, &f.entries[i])
+	}
+	p.summary.addBytes(f.source, f.data())
+	p.summary.Excluded += f.excluded
+	p.summary.BytesTar += f.info.Content
+	p.reuse.add(f)
+	if !f.isEmpty() {
+		p.seek.add(f.info.Stored, f.info.Content)
+	}
 	for _, w := range f.warnings {
 		p.summary.warn(w.Kind)
 		if w.Kind == Unreadable {
@@ -156,36 +209,16 @@ func (p *pipeline) report(f *frame) {
 	}
 }
 
-func (p *pipeline) sum() {
-	for f := range p.hash {
-		p.output.sum.Write(f.out)
+// takeDown is the indexer's goroutine.
+func (p *pipeline) takeDown() {
+	for f := range p.written {
+		if p.ctx.Err() == nil {
+			p.guard(func() error {
+				p.indexer.add(f)
+				return nil
+			})
+		}
 		f.reset()
 		p.free <- f
 	}
-}
-
-// output is the file that is written. Its hash is taken apart from writing, in the same order.
-type output struct {
-	file *os.File
-	size int64
-	sum  hash.Hash
-}
-
-func newOutput(f *os.File) *output {
-	return &output{file: f, sum: sha256.New()}
-}
-
-func (o *output) write(b []byte) error {
-	n, err := o.file.Write(b)
-	o.size += int64(n)
-	if err != nil {
-		return fmt.Errorf("write archive: %w", err)
-	}
-	return nil
-}
-
-// writeAndSum is for what isn't in a frame, while no frames are on their way.
-func (o *output) writeAndSum(b []byte) error {
-	o.sum.Write(b)
-	return o.write(b)
 }

@@ -20,7 +20,7 @@ func TestAPanicInAWorkerIsAnError(t *testing.T) {
 	}
 	defer file.Close()
 	summary := newSummary([]Source{{Name: "data"}})
-	p, err := newPipeline(t.Context(), newOutput(file), summary, &Options{Concurrency: 2})
+	p, err := newPipeline(t.Context(), &output{file: file}, nil, summary, &Reuse{}, &Options{Concurrency: 2, VerifyRuns: 14})
 	if err != nil {
 		t.Fatal(err)
 	}

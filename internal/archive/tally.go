@@ -3,27 +3,32 @@
 
 package archive
 
-// tally counts what a part of an archive holds.
-type tally struct {
-	entries, files, directories, symlinks, hardLinks, specials int64
-	excluded                                                   int64
-	bytes                                                      int64 // of content read
+import "appliance.io/backup-operator/internal/archive/index"
+
+// add counts an entry of a source.
+func (s *Summary) add(source int, e *index.Entry) {
+	part := &s.Sources[source]
+	s.Entries++
+	part.Entries++
+	switch e.Type {
+	case index.Regular:
+		s.Files++
+		part.Files++
+	case index.Directory:
+		s.Directories++
+	case index.Symlink:
+		s.Symlinks++
+	case index.HardLink:
+		s.HardLinks++
+	default:
+		s.Specials++
+	}
 }
 
-// add counts a part that came from one source.
-func (s *Summary) add(source int, t *tally) {
-	s.Entries += t.entries
-	s.Files += t.files
-	s.Directories += t.directories
-	s.Symlinks += t.symlinks
-	s.HardLinks += t.hardLinks
-	s.Specials += t.specials
-	s.Excluded += t.excluded
-	s.BytesRead += t.bytes
-	part := &s.Sources[source]
-	part.Entries += t.entries
-	part.Files += t.files
-	part.Bytes += t.bytes
+// addBytes counts content of a source's files.
+func (s *Summary) addBytes(source int, n int64) {
+	s.BytesRead += n
+	s.Sources[source].Bytes += n
 }
 
 // warn counts one warning.
@@ -45,6 +50,8 @@ func (s *Summary) warn(kind WarningKind) {
 		s.Warnings.Destination++
 	case Emptied:
 		s.Warnings.Emptied++
+	case Damaged:
+		s.Warnings.Damaged++
 	case Skipped:
 		s.Skipped++
 	}

@@ -20,6 +20,7 @@ type item struct {
 	path   string     // in the archive: source/path, without a trailing slash
 	link   string     // path of the file's first name in the archive, if this is a further one
 	stat   stat
+	volume *volume // that it is on; nil if that isn't known
 }
 
 // relative is an archive path's part below its source's root, "." for the root itself.
@@ -52,13 +53,14 @@ type visitor interface {
 // tree is a source that has been checked and opened.
 type tree struct {
 	name         string
+	volumes      *volumes
 	root         *directory
 	exclude      *excluder
 	destinations destinations
 }
 
 // openSources checks all sources before anything is done with any. The caller closes the trees.
-func openSources(sources []Source, written []string) (trees []*tree, err error) {
+func openSources(sources []Source, written []string, vs *volumes) (trees []*tree, err error) {
 	defer func() {
 		if err != nil {
 			closeTrees(trees)
@@ -86,7 +88,7 @@ func openSources(sources []Source, written []string) (trees []*tree, err error) 
 			return trees, fmt.Errorf("%w %q: %w; give a directory that this user may read", ErrInvalidSource, s.Name,
 				&fs.PathError{Op: "open", Path: s.Path, Err: err})
 		}
-		t := &tree{name: s.Name, root: newDirectory(fd), exclude: exclude, destinations: leave}
+		t := &tree{name: s.Name, volumes: vs, root: newDirectory(fd), exclude: exclude, destinations: leave}
 		trees = append(trees, t)
 		if err := leave.check(t); err != nil {
 			return trees, err
@@ -118,7 +120,8 @@ func (t *tree) walk(ctx context.Context, v visitor) error {
 	if err != nil {
 		return fmt.Errorf("source %q: %w", t.name, err)
 	}
-	if _, err := v.file(item{self: t.root.use(), path: t.name, stat: st}); err != nil {
+	root := item{self: t.root.use(), path: t.name, stat: st, volume: t.volumes.enter(t.root.fd, st.id.dev)}
+	if _, err := v.file(root); err != nil {
 		return err
 	}
 	return w.directory(t.root, t.name)
@@ -169,7 +172,7 @@ func (w *walker) entry(parent *directory, name, path string, l look) error {
 		w.visitor.note(path, Skipped, errSocket)
 		return nil
 	}
-	it := item{parent: parent.use(), name: name, path: path, stat: st}
+	it := item{parent: parent.use(), name: name, path: path, stat: st, volume: w.tree.volumes.of(st.id.dev)}
 	if st.nlink < 2 {
 		_, err := w.visitor.file(it)
 		return err
@@ -179,13 +182,14 @@ func (w *walker) entry(parent *directory, name, path string, l look) error {
 
 // subdirectory visits a directory and what is in it.
 func (w *walker) subdirectory(parent *directory, name, path string, st stat, l look) error {
-	it := item{parent: parent.use(), name: name, path: path, stat: st}
+	it := item{parent: parent.use(), name: name, path: path, stat: st, volume: w.tree.volumes.of(st.id.dev)}
 	fd, err := openAt(parent.fd, name, unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err == nil {
 		it.self = newDirectory(fd)
 		// It may be another one than a moment ago.
 		if st, err = fstat(fd); err == nil {
 			it.stat = st
+			it.volume = w.tree.volumes.enter(fd, st.id.dev)
 		}
 	}
 	if path, ok := w.tree.destinations[it.stat.id]; ok {

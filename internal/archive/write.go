@@ -5,37 +5,62 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
-// Write archives the sources into f, from f's current position (0 in an empty file) on. It never closes, renames or
-// flushes f: that is the caller's.
+// Write archives the sources into f, which must be empty, and open for reading too if there are Options.Checksums. It never
+// closes, renames or flushes f: that is the caller's.
 //
-// Trouble with single files is reported through opts.Warn and never ends the archive. An error means that f holds no
-// archive: bad settings (ErrInvalidSource, ErrInvalidExclude, both before anything is written), f can't be written
-// (errors.Is finds unix.ENOSPC and its like), or ctx is done (errors.Is finds its cause).
+// Trouble with single files is reported through opts.Warn and never ends the archive. Nor does trouble with
+// opts.Previous: if that turns out not to be what it seemed, the archive is made again without it, warnings are told
+// once more, and one says why. An error means that f holds no archive: bad settings (ErrInvalidSource,
+// ErrInvalidExclude, ErrInvalidLevel, all before anything is written), f can't be written (errors.Is finds unix.ENOSPC
+// and its like), or ctx is done (errors.Is finds its cause).
 func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Result, error) {
-	if opts.Concurrency <= 0 {
-		opts.Concurrency = runtime.GOMAXPROCS(0)
+	if err := opts.complete(); err != nil {
+		return Result{}, err
 	}
-	opts.Concurrency = min(opts.Concurrency, openFilesAllow())
-	trees, err := openSources(sources, opts.Destinations)
+	result, err := attempt(ctx, f, sources, &opts, nil)
+	if errors.Is(err, errPrevious) {
+		if err := f.Truncate(0); err != nil {
+			return Result{}, fmt.Errorf("write archive: %w", err)
+		}
+		opts.Previous = nil
+		result, err = attempt(ctx, f, sources, &opts, err)
+	}
 	if err != nil {
 		return Result{}, err
 	}
-	defer closeTrees(trees)
-
-	w := &writer{out: newOutput(f), summary: newSummary(sources), options: &opts}
-	if err := w.archive(ctx, sources, trees); err != nil {
-		return Result{}, err
-	}
-	result := Result{Summary: *w.summary, Size: w.out.size}
-	w.out.sum.Sum(result.SHA256[:0])
 	return result, nil
+}
+
+// complete checks the options and fills in what is left to defaults.
+func (o *Options) complete() error {
+	if o.Concurrency <= 0 {
+		o.Concurrency = runtime.GOMAXPROCS(0)
+	}
+	o.Concurrency = min(o.Concurrency, openFilesAllow())
+	if o.Level == 0 {
+		o.Level = DefaultLevel
+	}
+	if o.Level < 1 || o.Level > maxLevel {
+		return invalidLevel(o.Level)
+	}
+	if o.VerifyRuns <= 0 {
+		o.VerifyRuns = DefaultVerifyRuns
+	}
+	o.VerifyRuns = min(o.VerifyRuns, maxVerifyRuns)
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return nil
 }
 
 // openFilesAllow is the number of groups that may keep their directories open at the same time.
@@ -56,50 +81,114 @@ func newSummary(sources []Source) *Summary {
 	return s
 }
 
-// writer holds the parts of one run of Write.
+// attempt makes the archive. failed is why an attempt before this one, with the previous archive, came to nothing.
+func attempt(ctx context.Context, f *os.File, sources []Source, opts *Options, failed error) (Result, error) {
+	trees, err := openSources(sources, opts.Destinations, newVolumes(opts.now, unix.Syncfs))
+	if err != nil {
+		return Result{}, err
+	}
+	defer closeTrees(trees)
+	w := &writer{
+		out: &output{file: f}, old: openPrevious(opts.Previous, opts.Level), summary: newSummary(sources), options: opts,
+	}
+	defer w.old.close()
+	if failed != nil {
+		noteFailure(failed, w.summary, opts.Warn)
+	}
+	if err := w.archive(ctx, sources, trees); err != nil {
+		return Result{}, err
+	}
+	if err := w.out.settle(); err != nil {
+		return Result{}, err
+	}
+	return Result{Summary: *w.summary, Reuse: w.reuse, Size: w.out.size}, nil
+}
+
+// writer holds the parts of one attempt.
 type writer struct {
 	out     *output
+	old     *previous
+	reuse   Reuse
 	summary *Summary
 	options *Options
 }
 
-// archive writes head, frames and summary.
+// archive writes head, frames, index and summary, and the list of checksums.
 func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) error {
 	self, err := fstat(int(w.out.file.Fd()))
 	if err != nil {
 		return fmt.Errorf("write archive: %w", err)
 	}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	p, err := newPipeline(ctx, w.out, w.old, w.summary, &w.reuse, w.options)
+	if err != nil {
+		return err
+	}
+	p.seek.skip(w.out.size)
+	if err := p.wait(walkAll(p, trees, w.old, self.id)); err != nil {
+		return err
+	}
+	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
+	if err := w.end(p); err != nil {
+		return err
+	}
+	if err := w.old.check(); err != nil {
+		return err
+	}
+	w.reuse.SharedBytes = w.out.shared
+	return writeChecksums(ctx, w.options.Checksums, w.out, p.indexer.refs)
+}
+
+// begin writes the head, and finds out how frames can be taken over.
+func (w *writer) begin() error {
 	header := w.options.Header
-	header.Format = Format
+	header.Format, header.Level = Format, w.options.Level
 	header.CreatedAt = header.CreatedAt.UTC()
 	head, err := appendHead(nil, header)
 	if err != nil {
 		return fmt.Errorf("write header: %w", err)
 	}
-	p, err := newPipeline(ctx, w.out, w.summary, w.options)
+	if err := w.out.write(head); err != nil || w.old == nil {
+		return err
+	}
+	w.out.from = w.old.file
+	w.out.method, err = findMethod(w.out.file, w.old.file, w.out.size)
+	w.reuse.Previous, w.reuse.Method = w.old.name(), w.out.method
+	return err
+}
+
+// end writes what comes after the frames: the rest of the index, its directory, the summary and the seek table.
+func (w *writer) end(p *pipeline) error {
+	p.indexer.finish()
+	if err := p.putRecords(1); err != nil {
+		return err
+	}
+	if p.indexer.err != nil {
+		return p.indexer.err
+	}
+	start := w.out.size
+	directory := index.AppendDirectory(nil, p.indexer.refs)
+	end, err := appendCompressed(nil, p.indexer.encoder, kindDirectory, directory)
 	if err != nil {
-		return err
+		return fmt.Errorf("write index: %w", err)
 	}
-	// Nothing is on its way yet, so the head comes first.
-	if err = w.out.writeAndSum(head); err == nil {
-		err = walkAll(p, trees, self.id)
-	}
-	if err = p.wait(err); err != nil {
-		return err
-	}
-	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
-	w.summary.BytesWritten = w.out.size
-	end, err := appendSummary(nil, w.summary, nil, w.out.size)
+	where := place{Offset: start, Length: int64(len(end))}
+	w.summary.BytesWritten = start + where.Length
+	end, err = appendSummary(end, w.summary, &where, w.summary.BytesWritten)
 	if err != nil {
 		return fmt.Errorf("write summary: %w", err)
 	}
-	return w.out.writeAndSum(end)
+	p.seek.skip(int64(len(end)))
+	return w.out.write(p.seek.appendTo(end))
 }
 
 // walkAll submits everything that is in the tar stream.
-func walkAll(p *pipeline, trees []*tree, self fileID) error {
+func walkAll(p *pipeline, trees []*tree, old *previous, self fileID) error {
 	for i, t := range trees {
 		g := &grouper{source: i, output: self, acquire: p.acquire, submit: p.submit}
+		g.old = old.cursorOf(t.name, func(err error) { g.note(t.name, Damaged, old.describe(err)) })
 		err := t.walk(p.ctx, g)
 		g.flush()
 		if err == nil {
@@ -114,8 +203,7 @@ func walkAll(p *pipeline, trees []*tree, self fileID) error {
 	if err != nil {
 		return err
 	}
-	f.source = len(trees) - 1
-	f.in = append(f.in, zeros[:2*blockSize]...)
+	f.source, f.end = len(trees)-1, true
 	p.submit(f)
 	return nil
 }

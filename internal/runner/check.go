@@ -92,7 +92,7 @@ func (r *run) check(ctx context.Context) error {
 	}
 	// A disk too full for a write test gets the same message, with the figures, as one that is too full for the backup.
 	r.log.Info("measuring the sources")
-	measurement, err := archive.Measure(ctx, r.config.Sources, r.destinations()...)
+	measurement, err := archive.Measure(ctx, r.config.Sources, archive.MeasureOptions{Destinations: r.destinations()})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,166 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"sync"
+
+	"appliance.io/backup-operator/internal/archive/index"
+	"github.com/klauspost/compress/zstd"
+)
+
+// How big blocks of the index become. A reader that looks for one path reads one block.
+const (
+	blockEntries = 1024
+	blockFrames  = 512
+	blockPaths   = 1 << 20
+	// heldRecords is how many bytes of finished blocks are held before they are put between the frames.
+	heldRecords = 2 << 20
+)
+
+// indexer takes the frames in order when they are written, hashes what is hashed in order, and makes the index of them.
+// It is used by one goroutine, but for takeRecords.
+type indexer struct {
+	encoder *zstd.Encoder
+	sources []string
+	block   index.Block
+	ref     index.BlockRef // of the block
+	paths   int            // bytes of paths in the block
+	stream  int64          // end of the tar stream so far
+	open    bool           // the last entry of the block is a big file of which not all is known yet
+	hash    hash.Hash      // of that file
+	raw     []byte
+
+	mu      sync.Mutex
+	records []byte // finished blocks, yet to be written
+	refs    []index.BlockRef
+	placed  int // of how many refs the offset is known; the others' count from where records begins
+	err     error
+}
+
+func newIndexer(sources []SourceSummary) (*indexer, error) {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	x := &indexer{encoder: encoder, hash: sha256.New()}
+	for _, s := range sources {
+		x.sources = append(x.sources, s.Name)
+	}
+	return x, nil
+}
+
+// add takes a frame that has been written.
+func (x *indexer) add(f *frame) {
+	if x.open && f.chunk.hashed {
+		x.hash.Write(f.in[:f.chunk.size])
+	}
+	if !f.isEmpty() {
+		x.place(f)
+	}
+	if x.open && f.chunk.last {
+		x.close(f)
+	}
+}
+
+// place puts a frame and its entries into the block that it belongs to.
+func (x *indexer) place(f *frame) {
+	source := x.sources[f.source]
+	apart := x.ref.Source != source || x.ref.Data+x.ref.Stored != f.offset
+	full := !x.open && (len(x.block.Entries)+len(f.entries) > blockEntries || len(x.block.Frames) >= blockFrames ||
+		x.paths > blockPaths)
+	if len(x.block.Frames) > 0 && (apart || full) {
+		x.seal()
+	}
+	if len(x.block.Frames) == 0 {
+		x.ref = index.BlockRef{Source: source, Data: f.offset, Stream: x.stream}
+	}
+	x.block.Frames = append(x.block.Frames, f.info)
+	x.block.Entries = append(x.block.Entries, f.entries...)
+	for i := range f.entries {
+		x.paths += len(f.entries[i].Path)
+	}
+	x.ref.Stored += f.info.Stored
+	x.stream += f.info.Content
+	x.open = x.open || f.opens
+	if f.opens {
+		x.hash.Reset()
+	}
+}
+
+// close completes the entry of a big file when its last chunk is there.
+func (x *indexer) close(f *frame) {
+	x.open = false
+	e := &x.block.Entries[len(x.block.Entries)-1]
+	e.Flags = judge(e.Flags, f.warnings)
+	if f.chunk.hashed {
+		x.hash.Sum(e.SHA256[:0])
+	}
+}
+
+// seal finishes the block. The frames of a file that was open may be too many for one; what is too much goes into blocks
+// without entries.
+func (x *indexer) seal() {
+	rest := x.block
+	ref := x.ref
+	for len(rest.Frames) > 0 {
+		n := min(len(rest.Frames), index.MaxFrames)
+		b := index.Block{Frames: rest.Frames[:n], Entries: rest.Entries}
+		ref.Frames, ref.Entries, ref.First, ref.Stored, ref.Content = n, len(b.Entries), "", 0, 0
+		if ref.Entries > 0 {
+			ref.First = b.Entries[0].Path
+		}
+		for _, f := range b.Frames {
+			ref.Stored += f.Stored
+			ref.Content += f.Content
+		}
+		x.append(&b, ref)
+		ref.Data += ref.Stored
+		ref.Stream += ref.Content
+		rest = index.Block{Frames: rest.Frames[n:]}
+	}
+	x.block.Reset()
+	x.paths = 0
+}
+
+// append adds a finished block to the records.
+func (x *indexer) append(b *index.Block, ref index.BlockRef) {
+	x.raw = index.AppendBlock(x.raw[:0], b)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	start := len(x.records)
+	records, err := appendCompressed(x.records, x.encoder, kindIndex, x.raw)
+	if err != nil {
+		x.err = fmt.Errorf("write index: %w", err)
+		return
+	}
+	x.records = records
+	ref.Offset, ref.Length = int64(start), int64(len(records)-start)
+	x.refs = append(x.refs, ref)
+}
+
+// takeRecords returns the records of at least so many bytes that are to be written at an offset; nil if there are fewer.
+func (x *indexer) takeRecords(offset int64, atLeast int) []byte {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.records) < atLeast {
+		return nil
+	}
+	for ; x.placed < len(x.refs); x.placed++ {
+		x.refs[x.placed].Offset += offset
+	}
+	records := appendPad(x.records, 0)
+	x.records = nil
+	return records
+}
+
+// finish seals the last block, when all frames have been added.
+func (x *indexer) finish() {
+	if len(x.block.Frames) > 0 {
+		x.seal()
+	}
+}
