@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"appliance.io/backup-operator/internal/rsync"
 )
 
 // transfer is a synchronization of the newest archive to a server that holds the one before.
 type transfer struct {
 	ArchiveBytes int64   `json:"archiveBytes"`
-	SentBytes    int64   `json:"sentBytes"` // that the client sent
+	SentBytes    int64   `json:"sentBytes"` // that crossed, in both directions
 	Seconds      float64 `json:"seconds"`
 }
 
@@ -44,22 +46,23 @@ func (r *round) measureSent(ctx context.Context, c *contestant, s step) (err err
 	return nil
 }
 
-// receive sends an archive to the server, with what it has already as a basis for what it lacks.
+// receive is sent an archive as a run of backup-operator sends it, which makes the server look among what it has.
 func (s *server) receive(ctx context.Context, archive string) (transfer, error) {
 	info, err := os.Stat(archive)
 	if err != nil {
 		return transfer{}, err
 	}
-	begin := time.Now()
-	out, err := command{dir: filepath.Dir(archive), args: []string{
-		"rsync", "--times", "--no-whole-file", "--fuzzy", "--stats", "--no-human-readable", filepath.Base(archive), s.url(),
-	}}.output(ctx)
+	client, err := rsync.Find(ctx)
 	if err != nil {
-		return transfer{}, fmt.Errorf("%w\n%s", err, s.log.String())
+		return transfer{}, err
 	}
-	t := transfer{ArchiveBytes: info.Size(), Seconds: time.Since(begin).Seconds()}
-	if t.SentBytes, err = bytesSent(out); err != nil {
-		return t, err
+	begin := time.Now()
+	result, err := client.Run(ctx, rsync.Options{
+		Source: filepath.Dir(archive), Files: []string{filepath.Base(archive)}, Server: s.address(),
+	}, rsync.Hooks{})
+	if err != nil {
+		return transfer{}, err
 	}
+	t := transfer{ArchiveBytes: info.Size(), SentBytes: result.BytesCrossed, Seconds: time.Since(begin).Seconds()}
 	return t, s.same(archive)
 }

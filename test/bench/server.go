@@ -13,20 +13,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"time"
+	"sync"
 
-	"golang.org/x/sys/unix"
+	"appliance.io/backup-operator/internal/rsync"
 )
 
-// server is an rsync daemon on this machine that serves one directory as a module.
+// server is an rsync daemon on this machine that serves one directory as a module. It is started for each connection, as
+// inetd(8) does it.
 type server struct {
-	root   string
-	port   int
-	stop   context.CancelFunc
-	daemon *exec.Cmd
-	log    bytes.Buffer
+	root     string
+	config   string
+	listener net.Listener
+	serving  sync.WaitGroup
+	said     bytes.Buffer // to be read when nobody is served any more
 }
 
 // serverModule is the name under which the directory is served.
@@ -34,64 +33,56 @@ const serverModule = "backups"
 
 // startServer serves an empty directory below dir.
 func startServer(ctx context.Context, dir string) (*server, error) {
-	s := &server{root: filepath.Join(dir, "served")}
+	s := &server{root: filepath.Join(dir, "served"), config: filepath.Join(dir, "rsyncd.conf")}
 	if err := os.Mkdir(s.root, 0o755); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-	config := fmt.Sprintf("use chroot = no\naddress = 127.0.0.1\nuid = %d\ngid = %d\n\n[%s]\npath = %s\nread only = no\n",
+	config := fmt.Sprintf("use chroot = no\nuid = %d\ngid = %d\nlog file = /dev/stderr\n\n[%s]\npath = %s\nread only = no\n",
 		os.Geteuid(), os.Getegid(), serverModule, s.root)
-	file := filepath.Join(dir, "rsyncd.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	ctx, s.stop = context.WithCancel(ctx)
-	s.daemon = exec.CommandContext(ctx, "rsync", "--daemon", "--no-detach", "--config="+file, "--port="+strconv.Itoa(s.port),
-		"--log-file=/dev/stderr")
-	s.daemon.Cancel = func() error { return s.daemon.Process.Signal(unix.SIGTERM) }
-	s.daemon.WaitDelay = 5 * time.Second
-	s.daemon.Stdout, s.daemon.Stderr = &s.log, &s.log
-	if err := s.daemon.Start(); err != nil {
+	var err error
+	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if err := s.wait(ctx); err != nil {
-		return nil, errors.Join(err, s.remove())
-	}
+	s.serving.Go(func() { s.serve(ctx) })
 	return s, nil
 }
 
-// wait waits until the daemon answers.
-func (s *server) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
+// serve serves one connection after the other until the listener is closed.
+func (s *server) serve(ctx context.Context) {
 	for {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-		if err == nil {
-			return connection.Close()
+		connection, err := s.listener.Accept()
+		if err != nil {
+			return
 		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("the rsync daemon doesn't answer: %w", err)
+		file, err := connection.(*net.TCPConn).File()
+		connection.Close() // The daemon has it.
+		if err != nil {
+			fmt.Fprintln(&s.said, err)
+			continue
 		}
+		daemon := exec.CommandContext(ctx, "rsync", "--daemon", "--config="+s.config)
+		daemon.Stdin, daemon.Stdout, daemon.Stderr = file, file, &s.said
+		if err := daemon.Run(); err != nil {
+			fmt.Fprintln(&s.said, err)
+		}
+		file.Close()
 	}
 }
 
-// remove stops the daemon and removes what it served.
+// remove stops the server and removes what it served.
 func (s *server) remove() error {
-	s.stop()
-	_ = s.daemon.Wait() // It was told to stop.
+	s.listener.Close()
+	s.serving.Wait()
 	return os.RemoveAll(s.root)
 }
 
-// url is where a client finds the directory.
-func (s *server) url() string {
-	return fmt.Sprintf("rsync://127.0.0.1:%d/%s/", s.port, serverModule)
+// address is where a client finds the directory.
+func (s *server) address() rsync.Daemon {
+	port := s.listener.Addr().(*net.TCPAddr).Port
+	return rsync.Daemon{Host: "127.0.0.1", Port: port, Module: serverModule}
 }
 
 // same returns an error unless the server's copy of a file equals it.
@@ -123,14 +114,4 @@ func sameContent(a, b string) error {
 			return err
 		}
 	}
-}
-
-// bytesSent reads what rsync's statistics say of it.
-func bytesSent(output string) (int64, error) {
-	for line := range strings.Lines(output) {
-		if number, ok := strings.CutPrefix(line, "Total bytes sent: "); ok {
-			return strconv.ParseInt(strings.TrimSpace(number), 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("no statistics in what rsync says: %q", output)
 }
