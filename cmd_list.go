@@ -17,16 +17,21 @@ import (
 
 func newListCommand() *cobra.Command {
 	var directory, prefix, output string
+	var long longList
 	cmd := &cobra.Command{
-		Use:   "list --directory DIR [--prefix PREFIX] [-o table|json|name]",
-		Short: "List the backups in a directory, newest first",
+		Use:   "list --directory DIR [--prefix PREFIX] [--long BACKUP [--include PATTERN]...] [-o table|json|name]",
+		Short: "List the backups in a directory, newest first, or what is in one",
 		Long: `List the backups in a directory, newest first, with what each says about itself.
 
 STATE is Complete; Incomplete, when something that should be in the archive isn't; Damaged, when its end is missing or
 can't be read; or Foreign, when the file only has the name of a backup or was written by a newer version. Of the last
-two, runs never remove any. Contents aren't checked; "sha256sum -c" does that.`,
+two, runs never remove any. Contents aren't checked; "verify" does that.
+
+With --long, list what is in one backup, without reading more of it than its index: mode, owner, size, time of
+modification, path. Patterns are those of "restore". As JSON, each entry is one line.`,
 		Example: `  backup-operator list --directory /backup/daily
-  backup-operator list --directory /backup/daily --prefix appliance -o json`,
+  backup-operator list --directory /backup/daily --prefix appliance -o json
+  backup-operator list --directory /backup/daily --long latest --include '*.pem'`,
 		DisableFlagsInUseLine: true,
 		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,6 +41,13 @@ two, runs never remove any. Contents aren't checked; "sha256sum -c" does that.`,
 			}
 			if directory == "" {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--directory: give the directory that holds the backups")}
+			}
+			if long.name != "" {
+				long.directory, long.prefix = directory, prefix
+				return exitOf(cmd, listEntries(cmd, &long, output))
+			}
+			if len(long.include)+len(long.exclude) > 0 {
+				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--include and --exclude go with --long BACKUP")}
 			}
 			backups, err := catalog.List(directory, prefix)
 			if err != nil {
@@ -48,6 +60,9 @@ two, runs never remove any. Contents aren't checked; "sha256sum -c" does that.`,
 	f.SortFlags = false
 	f.StringVar(&directory, "directory", "", "the `DIR` that holds the backups, a backup directory or a mirror")
 	f.StringVar(&prefix, "prefix", "", "list only the backups with this prefix")
+	f.StringVar(&long.name, "long", "", "list what is in this `BACKUP`: a name, or \"latest\", the newest complete one")
+	f.StringArrayVar(&long.include, "include", nil, "with --long: only what matches this `PATTERN`; repeat for more")
+	f.StringArrayVar(&long.exclude, "exclude", nil, "with --long: not what matches this `PATTERN`; repeat for more")
 	f.StringVarP(&output, "output", "o", "table", "table, json or name")
 	return cmd
 }

@@ -79,7 +79,8 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})
-	root.AddCommand(newOperatorCommand(), newBackupCommand(), newListCommand(), newVersionCommand())
+	root.AddCommand(newOperatorCommand(), newBackupCommand(), newListCommand(), newRestoreCommand(), newVerifyCommand(),
+		newVersionCommand())
 	return root
 }
 

@@ -1,0 +1,163 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+	"appliance.io/backup-operator/internal/runner"
+	"github.com/spf13/cobra"
+)
+
+func newVerifyCommand() *cobra.Command {
+	var which chosen
+	var output string
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use:   "verify --directory DIR [--prefix PREFIX] [--backup NAME|latest|all] [-o text|json]",
+		Short: "Check every byte of a backup",
+		Long: `Check every byte of a backup: that the file is what was written, and that each file in it has the content that was
+archived. The files that damage concerns are named; the others can be restored.
+
+Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 2 wrong input, or not a backup; 3 damaged.`,
+		Example: `  backup-operator verify --directory /backup/daily
+  backup-operator verify --directory /backup/daily --prefix appliance --backup all -o json`,
+		DisableFlagsInUseLine: true,
+		Args:                  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--output %q: give text or json", output)}
+			}
+			return exitOf(cmd, runVerify(cmd, &which, output == "json", interval))
+		},
+	}
+	which.addFlags(cmd, `"latest", the newest complete one, or "all"`)
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().DurationVar(&interval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
+	return cmd
+}
+
+// runVerify checks the backups that are meant, one after the other.
+func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Duration) error {
+	backups, err := which.find(cmd, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	damaged := false
+	for _, b := range backups {
+		if which.name == allBackups && b.State == catalog.Foreign {
+			continue
+		}
+		v, err := verifyOne(cmd, which.directory, b, interval)
+		if err != nil {
+			return err
+		}
+		damaged = damaged || !v.Good
+		if err := v.print(cmd.OutOrStdout(), asJSON); err != nil {
+			return err
+		}
+	}
+	if damaged {
+		return exitStatus(report.ExitIncomplete)
+	}
+	return nil
+}
+
+// verifiedBackup is what is told of one backup, as one line of JSON. Fields are only ever added.
+type verifiedBackup struct {
+	Name     string            `json:"name"`
+	Good     bool              `json:"good"`
+	Bytes    int64             `json:"bytes"`
+	Frames   int64             `json:"frames"`
+	Entries  int64             `json:"entries"`
+	Files    int64             `json:"files"`
+	Seconds  float64           `json:"seconds"`
+	Problems []verifiedProblem `json:"problems,omitempty"`
+}
+
+type verifiedProblem struct {
+	archive.Problem
+	Paths []printedPath `json:"affected,omitempty"`
+}
+
+// printedPath is a path in JSON, which has no bytes that aren't UTF-8: then it is in base64 too.
+type printedPath struct {
+	Path  string `json:"path"`
+	Bytes string `json:"pathBytes,omitempty"`
+}
+
+func newPrintedPath(path string) printedPath {
+	if utf8.ValidString(path) {
+		return printedPath{Path: path}
+	}
+	return printedPath{Path: strings.ToValidUTF8(path, "\uFFFD"), Bytes: base64.StdEncoding.EncodeToString([]byte(path))}
+}
+
+// verifyOne checks one backup.
+func verifyOne(cmd *cobra.Command, directory string, b catalog.Backup, interval time.Duration) (verifiedBackup, error) {
+	f, size, err := openBackup(directory, b)
+	if err != nil {
+		return verifiedBackup{}, err
+	}
+	defer f.Close()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	progress := watch(interval, func(done int64) {
+		log.Info("verifying", "backup", b.File, "bytes", done, "ofBytes", size)
+	})
+	defer progress.stop()
+	out, began := verifiedBackup{Name: b.File, Bytes: size}, time.Now()
+	v, err := archive.Verify(cmd.Context(), f, size, archive.VerifyOptions{
+		Concurrency: runtime.GOMAXPROCS(0), Progress: progress.set,
+		Problem: func(p archive.Problem) { out.add(p) },
+	})
+	if errors.Is(err, archive.ErrNoIndex) {
+		err = fmt.Errorf("%w; \"zstd -t\" checks it", err)
+	}
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", b.File, err)
+	}
+	out.Good, out.Frames, out.Entries, out.Files = v.Problems == 0, v.Frames, v.Entries, v.Files
+	out.Seconds = time.Since(began).Seconds()
+	return out, nil
+}
+
+func (v *verifiedBackup) add(p archive.Problem) {
+	out := verifiedProblem{Problem: p}
+	for _, path := range p.Paths {
+		out.Paths = append(out.Paths, newPrintedPath(path))
+	}
+	v.Problems = append(v.Problems, out)
+}
+
+// print tells of it, on one line of JSON or on as many of text as it takes.
+func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(v)
+	}
+	if v.Good {
+		_, err := fmt.Fprintf(w, "%s: good: %s, %d files\n", v.Name, runner.ShortBytes(v.Bytes), v.Files)
+		return err
+	}
+	for _, p := range v.Problems {
+		fmt.Fprintf(w, "%s: %d bytes at %d: %s\n", v.Name, p.Length, p.Offset, p.Err)
+		for _, path := range p.Problem.Paths {
+			fmt.Fprintf(w, "%s: affected: %s\n", v.Name, quotePath(path))
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s: DAMAGED\n", v.Name)
+	return err
+}
