@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Change changes some of what is in a tree, the same for the same tree: files are written to, replaced, removed, and
-// given other modes and times, names come and go, and most stays as it was.
+// Change changes some of what is in the last quarter of a tree, the same for the same tree: files are written to,
+// replaced, removed, and given other modes and times, names come and go, and the rest stays as it was.
 func Change(t testing.TB, root string) {
 	t.Helper()
 	var files, directories []string
@@ -30,13 +30,13 @@ func Change(t testing.TB, root string) {
 		}
 		return nil
 	})
-	for _, path := range files {
+	for _, path := range lastQuarter(files) {
 		if err == nil {
 			err = changeFile(path, share(root, path))
 		}
 	}
-	for _, path := range directories {
-		if err == nil && share(root, path)%16 == 0 && len(path) < unix.PathMax-64 {
+	for _, path := range lastQuarter(directories) {
+		if err == nil && share(root, path)%8 == 0 && len(path) < unix.PathMax-64 {
 			err = os.WriteFile(filepath.Join(path, "a new file"), []byte(path), 0o640)
 		}
 	}
@@ -48,6 +48,8 @@ func Change(t testing.TB, root string) {
 	}
 }
 
+func lastQuarter(paths []string) []string { return paths[len(paths)*3/4:] }
+
 // share is a number that depends on the path in the tree alone.
 func share(root, path string) uint32 {
 	h := fnv.New32a()
@@ -57,7 +59,7 @@ func share(root, path string) uint32 {
 
 // changeFile does one thing or another to a file, or nothing.
 func changeFile(path string, what uint32) error {
-	switch what % 40 {
+	switch what % 12 {
 	case 0:
 		return os.Remove(path)
 	case 1:

@@ -14,20 +14,49 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// write makes an archive of the tree at root, as a run does.
-func write(t *testing.T, root string) string {
+// written is an archive with its sidecar.
+type written struct {
+	path, sums string
+	result     archive.Result
+}
+
+// write makes an archive of the tree at root, as a run does, with an earlier archive if there is one.
+func write(t *testing.T, root string, previous *written) *written {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "archive.tar.zst")
+	dir := t.TempDir()
+	w := &written{path: filepath.Join(dir, "archive.tar.zst"), sums: filepath.Join(dir, "archive.tar.zst.sha256")}
+	var options archive.Options
+	if previous != nil {
+		options.Previous = open(t, previous.path)
+	}
+	file, sums := create(t, w.path), create(t, w.sums)
+	options.Checksums = sums
+	var err error
+	sources := []archive.Source{{Name: "data", Path: root}}
+	if w.result, err = archive.Write(t.Context(), file, sources, options); err != nil {
+		t.Fatalf("write archive: %v", err)
+	}
+	return w
+}
+
+func create(t *testing.T, path string) *os.File {
+	t.Helper()
 	file, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	sources := []archive.Source{{Name: "data", Path: root}}
-	if _, err := archive.Write(t.Context(), file, sources, archive.Options{}); err != nil {
-		t.Fatalf("write archive: %v", err)
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+func open(t *testing.T, path string) *os.File {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return path
+	t.Cleanup(func() { file.Close() })
+	return file
 }
 
 // taken is a snapshot without sockets, which no archive keeps.
@@ -44,23 +73,34 @@ func taken(t *testing.T, root string) treetest.Snapshot {
 // needed are the losses of each reader without which a tree wasn't restored.
 type needed map[string]map[string]bool
 
-// TestStockReadersRestoreTheCorpus holds each reader to an equal tree, in all that it doesn't lose by its nature.
+// TestStockReadersRestoreTheCorpus holds each reader to an equal tree, in all that it doesn't lose by its nature: from a
+// first archive, and from one that was made by reuse after some of the tree had changed.
 func TestStockReadersRestoreTheCorpus(t *testing.T) {
 	need, restored := needed{}, 0
 	for name, tree := range treetest.Corpus() {
 		t.Run(name, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "source")
 			treetest.Build(t, root, tree)
-			path := write(t, root)
-			for name, reader := range readers {
-				t.Run(name, func(t *testing.T) {
-					reader.check(t, root, path, need.of(name))
-					restored++
-				})
+			var previous *written
+			for _, which := range []string{"first", "second"} {
+				if previous != nil {
+					treetest.Change(t, root)
+				}
+				previous = write(t, root, previous)
+				for name, reader := range readers {
+					t.Run(which+"/"+name, func(t *testing.T) {
+						reader.check(t, root, previous, need.of(name))
+						restored++
+					})
+				}
+			}
+			// Trees that are in one or two frames have changed altogether.
+			if reuse := previous.result.Reuse; reuse.ReusedBytes == 0 && reuse.NewBytes > 16<<10 {
+				t.Errorf("nothing was reused: %+v", reuse)
 			}
 		})
 	}
-	if restored < len(treetest.Corpus())*len(readers) {
+	if restored < 2*len(treetest.Corpus())*len(readers) {
 		return // Only some of it was asked for.
 	}
 	for name, reader := range readers {
@@ -80,9 +120,9 @@ func (n needed) of(reader string) map[string]bool {
 }
 
 // check restores an archive of the tree at root and compares.
-func (r reader) check(t *testing.T, root, archive string, need map[string]bool) {
+func (r reader) check(t *testing.T, root string, w *written, need map[string]bool) {
 	target := t.TempDir()
-	said, err := r.restore(archive, target)
+	said, err := r.restore(w.path, target)
 	if err != nil || said != "" {
 		t.Errorf("%v\n%s", err, said)
 	}
