@@ -86,7 +86,7 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
 	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(), archive.Options{
-		Header: header, Level: r.config.Level, Progress: progress.set, Warn: warnings.add,
+		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, Progress: progress.set, Warn: warnings.add,
 		Destinations: r.destinations(),
 	})
 	warnings.end()

@@ -39,6 +39,8 @@ type Config struct {
 	ProgressInterval time.Duration
 	// Level is the zstd level of the archive, 1 to 19; 0 means the archive package's default.
 	Level int
+	// Concurrency is how many processors compress; 0 means all.
+	Concurrency int
 	// Tool is the program and its version, for the archive's header.
 	Tool string
 }

@@ -1,0 +1,47 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/cgroup"
+	"appliance.io/backup-operator/internal/priority"
+)
+
+// standBack gives way to others that want the processor or the disk, for work that isn't urgent. Failing that, the work
+// is done all the same.
+func standBack(log *slog.Logger) {
+	if err := priority.Lower(); err != nil {
+		log.Warn("this run takes as much of the processor and the disk as others", "error", err)
+	}
+}
+
+// fitMemory keeps the program within the memory that its container has, and returns how many workers of a level fit into
+// that, at most one for each processor. A GOMEMLIMIT that somebody has set counts instead.
+func fitMemory(log *slog.Logger, level int) int {
+	base, each := archive.Memory(level)
+	return cgroup.Workers(useMemory(log), base, each, runtime.GOMAXPROCS(0))
+}
+
+// useMemory sets and returns how much memory, in bytes, Go's runtime uses at most.
+func useMemory(log *slog.Logger) int64 {
+	if _, chosen := os.LookupEnv("GOMEMLIMIT"); chosen {
+		return debug.SetMemoryLimit(-1)
+	}
+	limit, err := cgroup.MemoryLimit(os.DirFS("/"))
+	if err != nil {
+		log.Warn("how much memory this container has is not known", "error", err)
+		return cgroup.NoLimit
+	}
+	memory := cgroup.GoMemory(limit)
+	if memory > 0 && memory != cgroup.NoLimit {
+		debug.SetMemoryLimit(memory)
+	}
+	return memory
+}
