@@ -80,7 +80,7 @@ func (c *checker) pop(n int) {
 // entry looks at what stands under an entry's name.
 func (c *checker) entry(e *index.Entry) error {
 	r := c.roots[index.SourceOf(e.Path)]
-	if r == nil || r.made || r.empty || parentPath(e.Path) == "" {
+	if r == nil || r.file == nil || r.empty || parentPath(e.Path) == "" {
 		return nil
 	}
 	dir, err := c.directory(parentPath(e.Path), r)

@@ -73,12 +73,18 @@ func (d *directory) finish() error {
 // openTop gives a source's root as a directory. The caller has one use of it.
 func (r *restorer) openTop(source string) (*directory, error) {
 	top := r.roots[source]
+	if err := top.make(); err != nil {
+		return nil, fmt.Errorf("source %q: %w", source, err)
+	}
 	d := &directory{r: r, path: source, fd: top.fd(), made: top.made && !r.anew}
 	d.uses.Store(1)
 	if d.made {
 		dropACLs(opened(d.fd))
 	}
-	return d, d.takeOver()
+	if err := d.takeOver(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // enter opens a directory in another one, and makes it if need be. The caller has one use of it.

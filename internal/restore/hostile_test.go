@@ -119,12 +119,13 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 // assertUntouched fails if anything is outside of the target but the secret, or the secret has a further name.
 func assertUntouched(t *testing.T, outside, secret string) {
 	t.Helper()
-	names, err := filepath.Glob(outside + "/*")
-	if err != nil || len(names) != 2 {
-		t.Errorf("outside the target there are %q, %v", names, err)
-	}
-	if more, _ := filepath.Glob(outside + "/a/*"); len(more) != 1 {
-		t.Errorf("beside the target there are %q", more)
+	for _, pattern := range []string{"/*", "/a/*"} {
+		names, _ := filepath.Glob(outside + pattern)
+		for _, name := range names {
+			if name != secret && name != filepath.Join(outside, "a") && name != filepath.Join(outside, "a", "b") {
+				t.Errorf("outside the target there is %q", name)
+			}
+		}
 	}
 	content, err := os.ReadFile(secret)
 	if err != nil || string(content) != "secret" {

@@ -20,13 +20,14 @@ type roots map[string]*root
 
 // root is a source's own directory in the target. The user named it, so it may be a link to a directory.
 type root struct {
-	path  string
-	file  *os.File
-	empty bool // nothing was in it when the restore began
-	made  bool // it wasn't there
+	path     string
+	nofollow bool     // the archive named its last element, so it must not be one
+	file     *os.File // nil while there is no such directory
+	empty    bool     // nothing was in it when the restore began
+	made     bool     // it wasn't there
 }
 
-// openRoots opens and locks the directories of the sources that are to be restored.
+// openRoots opens and locks the directories of the sources that are to be restored, as far as they exist.
 func openRoots(l *lookup, opts *Options) (_ roots, err error) {
 	paths, err := targetsOf(l, opts)
 	if err != nil {
@@ -39,13 +40,10 @@ func openRoots(l *lookup, opts *Options) (_ roots, err error) {
 		}
 	}()
 	for _, source := range slices.Sorted(maps.Keys(paths)) {
-		r, err := openRoot(paths[source], opts.Target != "")
-		if err != nil {
-			return nil, fmt.Errorf("%w of source %q: %w", ErrInvalidTarget, source, err)
-		}
+		r := &root{path: paths[source], nofollow: opts.Target != ""}
 		rs[source] = r
-		if err := r.lock(); err != nil {
-			return nil, err
+		if err := r.open(); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("source %q: %w", source, err)
 		}
 	}
 	return rs, nil
@@ -79,33 +77,42 @@ func targetsOf(l *lookup, opts *Options) (map[string]string, error) {
 	return opts.Targets, nil
 }
 
-// openRoot opens a directory, and makes it with all above it if need be. What it makes is private until it gets the mode
-// of the archive. Where the name comes from the archive, it must not be a link.
-func openRoot(path string, nofollow bool) (*root, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
+// open opens and locks the directory if it exists.
+func (r *root) open() error {
+	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	if r.nofollow {
+		flags |= unix.O_NOFOLLOW
 	}
-	r := &root{path: path}
-	switch err := os.Mkdir(path, 0o700); {
+	f, err := os.OpenFile(r.path, flags, 0)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidTarget, err)
+	}
+	r.file = f
+	names, err := f.Readdirnames(1)
+	if len(names) == 0 {
+		r.empty = true
+	} else if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidTarget, err)
+	}
+	return r.lock()
+}
+
+// make makes the directory, with all above it, unless it exists. What it makes is private until it gets the mode of the
+// archive.
+func (r *root) make() error {
+	if r.file != nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(r.path), 0o700); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidTarget, err)
+	}
+	switch err := os.Mkdir(r.path, 0o700); {
 	case err == nil:
 		r.made = true
 	case !errors.Is(err, os.ErrExist):
-		return nil, err
+		return fmt.Errorf("%w: %w", ErrInvalidTarget, err)
 	}
-	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	if nofollow {
-		flags |= unix.O_NOFOLLOW
-	}
-	f, err := os.OpenFile(path, flags, 0)
-	if err != nil {
-		return nil, err
-	}
-	names, err := f.Readdirnames(1)
-	if r.file = f; len(names) == 0 {
-		r.empty = true
-		return r, nil
-	}
-	return r, err
+	return r.open()
 }
 
 // lock keeps other restores away. File systems that can't lock directories don't.
@@ -122,6 +129,9 @@ func (r *root) fd() int { return int(r.file.Fd()) }
 func (rs roots) flush() error {
 	done := map[uint64]bool{}
 	for _, r := range rs {
+		if r.file == nil {
+			continue
+		}
 		var st unix.Stat_t
 		if err := unix.Fstat(r.fd(), &st); err != nil {
 			return fmt.Errorf("flush %s: %w", r.path, err)
@@ -140,7 +150,7 @@ func (rs roots) flush() error {
 // empty tells whether nothing was in any of them.
 func (rs roots) empty() bool {
 	for _, r := range rs {
-		if !r.made && !r.empty {
+		if r.file != nil && !r.empty {
 			return false
 		}
 	}
@@ -149,6 +159,8 @@ func (rs roots) empty() bool {
 
 func (rs roots) close() {
 	for _, r := range rs {
-		_ = r.file.Close()
+		if r.file != nil {
+			_ = r.file.Close()
+		}
 	}
 }
