@@ -36,7 +36,11 @@ func newBackupCommand() *cobra.Command {
 
 One complete archive of all sources is written to the directory as PREFIX-20261122T050000Z.tar.zst (the time is UTC),
 with a .sha256 beside it. It can be restored with nothing but "tar --zstd -xf"; the files of the source "data" are
-data/… in it. The sources may be in use meanwhile.
+data/… in it, and "sha256sum -c" with the .sha256 checks what was restored. The sources may be in use meanwhile.
+
+What hasn't changed since the archive before in the same directory is taken over from it without being read again. Where
+the file system can, as XFS and Btrfs, both then share the space; each is complete all the same, and the other can go. So
+that damage on the disk is not carried on for ever, a share of what is taken over is read and checked in each run.
 
 With --rsync-directory, the archives are then brought there with rsync. Nothing is removed from either directory
 before its replacement is safe, the newest complete backup never, and files that aren't this policy's never.
@@ -71,6 +75,9 @@ but is incomplete, because files couldn't be read or a source that held files is
 		"how long a synchronization may stand still, without a byte moving, before it fails; 0 means for ever")
 	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
 	f.IntVar(&flags.config.Level, "level", archive.DefaultLevel, "the zstd level, 1 to 19")
+	f.IntVar(&flags.config.VerifyRuns, "verify-runs", archive.DefaultVerifyRuns,
+		"read and check all that is reused within so many runs, a share in each; 1 checks all of it in every run")
+	f.BoolVar(&flags.config.NoReuse, "no-reuse", false, "read everything, and take nothing over from the archive before")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -4,8 +4,8 @@
 #
 # Usage: hack/demo.sh [up|down]
 #
-# Shows the product at work: an appliance that goes on writing, its backups, a restore with tar, the mirror, and the
-# oldest backup being removed. `up`, the default, leaves the cluster for you to look around; `down` removes all of it.
+# Shows the product at work: an appliance that goes on writing, its backups, a restore with tar, the mirror, a second
+# backup at the cost of what changed, a restore with the program, and the oldest backup being removed. `up`, the default, leaves the cluster for you to look around; `down` removes all of it.
 #
 # Without KUBECONFIG it makes a cluster on this machine: needs root, Go, Git and make. With KUBECONFIG it uses that
 # cluster, in the namespaces orbit and backup-operator-system, and needs kubectl and an image that the cluster can pull:
@@ -91,6 +91,8 @@ restore() {
   heading "A restore, with nothing but tar"
   run "mkdir restored"
   run "$(tar_command -xf "$latest" --directory restored)"
+  say "Beside the archive are the checksums of the files in it."
+  run "${at}cat $latest.sha256 | (cd restored && sha256sum --quiet --check -) && echo all as archived"
   fetch_originals
   say "What doesn't change is the same, byte by byte. Of the log, the backup holds what it was then."
   run "diff --recursive --no-dereference volumes/config restored/config && echo same"
@@ -102,12 +104,28 @@ restore() {
 show_mirror() {
   heading "The mirror, on the remote partition"
   run "${at}ls -l volumes/remote/mirror"
-  run "${at}sh -c 'cd volumes/remote/mirror && sha256sum --check *.sha256'"
+  run "${at}backup-operator verify --directory volumes/remote/mirror --backup all"
+}
+
+show_reuse() {
+  heading "A second backup: complete, at the cost of what changed"
+  say "In the meantime a recording was finished, and a file was added to the configuration."
+  change_something
+  backup backup-2
+  run "kubectl get bp appliance --output=jsonpath='{.status.lastRun.message}{\"\\n\"}'"
+  run "kubectl describe bp appliance | grep -E '^    (Bytes|Duration|Reuse)'"
+}
+
+restore_by_command() {
+  heading "A restore with the program: only what is asked for, each file checked as it is written"
+  run "${at}backup-operator restore --directory volumes/backups/daily --backup latest \\
+    --target sessions=$again/sessions --target config=$again/config"
+  run "${at}diff --recursive volumes/sessions/recorded $again/sessions/recorded && echo same"
+  run "${at}diff --recursive --no-dereference volumes/config $again/config && echo same"
 }
 
 show_pruning() {
-  heading "Two more backups, with a total of 2 to keep"
-  backup backup-2 quietly
+  heading "One more backup, with a total of 2 to keep"
   backup backup-3 quietly
   run "kubectl logs job/backup-3 | grep removed"
   run "${at}ls volumes/backups/daily volumes/remote/mirror"
@@ -178,5 +196,7 @@ show_run
 show_archives
 restore
 show_mirror
+show_reuse
+restore_by_command
 show_pruning
 look_further

@@ -6,7 +6,7 @@
 # are in a pod, and $at is what a command needs before it to run there.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-at='' image='' work='' scratch='' made=''
+at='' again=restored-again image='' work='' scratch='' made=''
 
 # own_cluster says whether to use a cluster of our own, also when KUBECONFIG is what an earlier demonstration said.
 own_cluster() { [[ -z ${KUBECONFIG:-} || $KUBECONFIG == "$cluster_directory/kubeconfig" ]]; }
@@ -113,7 +113,12 @@ open_volumes() {
   render <"$root/hack/demo/files.yaml" >files.yaml
   run "kubectl apply --filename files.yaml"
   run "kubectl wait --for=condition=Ready pod/files --timeout=3m"
-  at='kubectl exec files -- '
+  at='kubectl exec files -- ' again=/tmp/restored-again
+}
+
+# change_something changes what the appliance itself never changes again.
+change_something() {
+  run "kubectl exec deployment/appliance -- sh -c 'mv /sessions/recording/session-13.rec /sessions/recorded/ && echo idle_timeout = 5m >/config/local.conf'"
 }
 
 # fetch_originals brings what a restore is compared with to this machine, where it isn't yet.

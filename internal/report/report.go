@@ -120,8 +120,9 @@ type Reuse struct {
 	// VerifiedBytes is how many of the reused bytes were read and checked in this run. Every run checks a share, so that
 	// within a set number of runs all are.
 	VerifiedBytes int64 `json:"verifiedBytes"`
-	// DamagedFrames is how many pieces of the previous archive turned out to be damaged. They were made anew from the
-	// sources: the new archive is whole, the previous one is not.
+	// DamagedFrames is how many pieces of the previous archive turned out not to be what was written there; 1 if the
+	// archive had to be given up as a whole. They were made anew from the sources: the new archive is whole, the previous
+	// one is not.
 	DamagedFrames int64 `json:"damagedFrames,omitempty"`
 }
 

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (r *run) archive(ctx context.Context) error {
 	}
 	header := archive.Header{
 		Format: archive.Format, Policy: r.config.Policy, Run: r.config.Run,
-		CreatedAt: now.Truncate(time.Second), Tool: r.config.Tool,
+		CreatedAt: now.Truncate(time.Second), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
 	}
 	r.log.Info("archiving", "archive", pending.Name())
 	began := time.Now()
@@ -71,8 +72,11 @@ func (r *run) archive(ctx context.Context) error {
 	}
 	r.takeArchive(b)
 	r.log.Info("archived", "archive", b.File, "state", b.State, "files", result.Summary.Files,
-		"bytesRead", result.Summary.BytesRead, "bytesWritten", result.Size, "warnings", result.Summary.Warnings.Total(),
+		"bytesRead", result.Summary.BytesRead, "bytesWritten", result.Size, "new", result.Reuse.NewBytes,
+		"reused", result.Reuse.ReusedBytes, "shared", result.Reuse.SharedBytes, "verified", result.Reuse.VerifiedBytes,
+		"method", result.Reuse.Method, "warnings", result.Summary.Warnings.Total(),
 		"took", time.Since(began).Round(time.Millisecond))
+	r.reportReuse(result.Reuse)
 	if err != nil {
 		return fmt.Errorf("--directory: %w: a power failure may take the archive's name away, so nothing older is removed: look "+
 			"at the health of the storage; the next try goes on from the archive", err)
@@ -86,8 +90,9 @@ func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header arch
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
 	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(), archive.Options{
-		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, Progress: progress.set, Warn: warnings.add,
-		Destinations: r.destinations(),
+		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, VerifyRuns: r.config.VerifyRuns,
+		Previous: r.previous, Destinations: r.destinations(), Checksums: pending.Checksums(),
+		Progress: progress.set, Warn: warnings.add,
 	})
 	warnings.end()
 	if err != nil {

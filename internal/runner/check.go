@@ -80,19 +80,28 @@ func sourceDirectory(s archive.Source) (string, error) {
 // left there.
 func (r *run) check(ctx context.Context) error {
 	listing, full := r.checkDirectory("--directory", r.config.Directory)
-	switch {
-	case full == nil:
-		r.here = listing
-		if r.resume() {
-			// That attempt may have ended before the archive's name was on disk.
-			return catalog.SyncDirectory(r.config.Directory)
-		}
-	case !isNoSpace(full):
+	if full != nil && !isNoSpace(full) {
 		return full
 	}
+	r.here = listing
+	if full == nil && r.resume() {
+		// That attempt may have ended before the archive's name was on disk.
+		return catalog.SyncDirectory(r.config.Directory)
+	}
+	r.openPrevious()
+	if err := r.checkRoom(ctx); err != nil {
+		return err
+	}
 	// A disk too full for a write test gets the same message, with the figures, as one that is too full for the backup.
+	return full
+}
+
+// checkRoom compares what the archive will newly occupy with what is free.
+func (r *run) checkRoom(ctx context.Context) error {
 	r.log.Info("measuring the sources")
-	measurement, err := archive.Measure(ctx, r.config.Sources, archive.MeasureOptions{Destinations: r.destinations()})
+	measurement, err := archive.Measure(ctx, r.config.Sources, archive.MeasureOptions{
+		Destinations: r.destinations(), Previous: r.previous, Level: r.config.Level, Target: r.config.Directory,
+	})
 	if err != nil {
 		return err
 	}
@@ -103,14 +112,11 @@ func (r *run) check(ctx context.Context) error {
 	r.measurement = measurement
 	r.log.Info("measured the sources", "files", measurement.Files, "bytes", measurement.Bytes,
 		"estimate", measurement.EstimatedBytes, "free", space.Free)
-	if err := checkSpace("--directory", r.config.Directory, space, measurement.EstimatedBytes); err != nil {
-		return err
-	}
-	return full
+	return checkSpace("--directory", r.config.Directory, space, measurement.EstimatedBytes)
 }
 
 // checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs
-// left, and lists its backups.
+// left, and lists its backups, also where it can't be written.
 func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
 	if err := catalog.ClaimOwner(dir, r.config.Prefix, r.config.Policy); err != nil {
 		return nil, ownerFault(flag, dir, err)
@@ -122,10 +128,11 @@ func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
 	if err == nil {
 		err = catalog.TestWrite(dir, r.config.Prefix)
 	}
+	backups, listErr := catalog.List(dir, r.config.Prefix)
 	if err != nil {
-		return nil, directoryFault(flag, dir, err)
+		return backups, directoryFault(flag, dir, err)
 	}
-	return catalog.List(dir, r.config.Prefix)
+	return backups, listErr
 }
 
 // ownerFault says whose a directory is, or that its owner can't be read or written.

@@ -18,6 +18,7 @@ func (r *run) conclude() int {
 	r.describeDirectories()
 	r.report.CompletionTime = r.now().UTC().Truncate(time.Second)
 	outcome, reason, message, exit := r.verdict()
+	message += r.describeDamage()
 	r.report.Outcome, r.report.Reason, r.report.Message = outcome, reason, message
 	r.log.Info("done", "outcome", outcome, "reason", reason, "message", message)
 	return exit
@@ -46,7 +47,8 @@ func (r *run) verdict() (report.Outcome, report.Reason, string, int) {
 func (r *run) verdictOfArchive() (report.Outcome, report.Reason, string, int) {
 	summary := r.made.Summary
 	if r.made.State == catalog.Complete {
-		message := fmt.Sprintf("%s holds %s in %s", r.made.File, countFiles(summary.Files), humanBytes(r.made.Bytes))
+		message := fmt.Sprintf("%s holds %s in %s%s", r.made.File, countFiles(summary.Files), humanBytes(r.made.Bytes),
+			describeReuse(r.report.Archive.Reuse))
 		return report.Succeeded, "", message, report.ExitSucceeded
 	}
 	var why []string

@@ -7,7 +7,8 @@
 //
 //	lock     wait for other runs in the backup directory to end, then keep them out
 //	check    writable, not another policy's, enough space; clear what killed runs left
-//	archive  write everything under a temporary name, flush it, give it its name
+//	archive  write everything under a temporary name, taking over from the archive before what hasn't changed; flush it,
+//	         give it its name
 //	sync     bring to the mirror what it lacks
 //	prune    remove what is beyond the number to keep, in the backup directory and in the mirror
 //	report   say how it went
@@ -28,6 +29,7 @@ package runner
 import (
 	"context"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -57,6 +59,7 @@ type run struct {
 	rsync       rsync.Command
 	held        *catalog.Lock
 	here        []catalog.Backup // The backup directory as it was when the run began.
+	previous    *os.File         // The archive to reuse from; nil if there is none.
 	measurement archive.Measurement
 	made        *catalog.Backup // The run's own archive: nil until it has its name.
 	mirror      *mirror         // nil until everything was sent.
@@ -81,6 +84,7 @@ func newRun(config Config, env Environment) *run {
 // do does the run.
 func (r *run) do(ctx context.Context) (report.Report, int) {
 	r.steps(ctx)
+	r.closePrevious()
 	exit := r.conclude()
 	r.release()
 	return r.report, exit

@@ -10,7 +10,7 @@ import (
 	"appliance.io/backup-operator/internal/report"
 )
 
-// slack is what a backup takes besides its archive: the checksum, directory entries, blocks that are filled in part.
+// slack is what a backup takes besides its files: directory entries, blocks that are filled in part.
 const slack = 128 << 10
 
 // checkSpace returns a fault if a file system has less space than is needed. What is for a person to know: which, how

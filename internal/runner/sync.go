@@ -102,7 +102,7 @@ func (r *run) synchronize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if need := bytesToSend(send, there); need > 0 {
+	if need := bytesToSend(r.config.Directory, send, there); need > 0 {
 		if err := checkSpace(flag, dir, space, need); err != nil {
 			return err
 		}
@@ -116,9 +116,9 @@ func (r *run) synchronize(ctx context.Context) error {
 	return r.checkSent(send)
 }
 
-// bytesToSend is how many bytes of the backups the mirror doesn't have yet. One that it has in another size will be
-// replaced, and needs space for both while it is received.
-func bytesToSend(send, there []catalog.Backup) int64 {
+// bytesToSend is how many bytes of a directory's backups, with their sidecars, the mirror doesn't have yet. One that it
+// has in another size will be replaced, and needs space for both while it is received.
+func bytesToSend(dir string, send, there []catalog.Backup) int64 {
 	sizes := make(map[string]int64, len(there))
 	for _, b := range there {
 		sizes[b.File] = b.Bytes
@@ -126,7 +126,7 @@ func bytesToSend(send, there []catalog.Backup) int64 {
 	var need int64
 	for _, b := range send {
 		if size, ok := sizes[b.File]; !ok || size != b.Bytes {
-			need += b.Bytes
+			need += b.Bytes + catalog.SidecarBytes(dir, b)
 		}
 	}
 	return need

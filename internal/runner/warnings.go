@@ -6,6 +6,7 @@ package runner
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"appliance.io/backup-operator/internal/archive"
@@ -19,12 +20,12 @@ const (
 	maxOthersLogged  = 200
 )
 
-// warningLog logs warnings and keeps the first few in words. Those that make an archive incomplete are kept apart: a
-// source in use has any number of files that change while they are read, and the one that couldn't be read must not be
-// lost among them.
+// warningLog logs warnings and keeps the first few in words. Those that make an archive incomplete, and those of damage
+// in an earlier one, are kept apart: a source in use has any number of files that change while they are read, and the one
+// that couldn't be read must not be lost among them.
 type warningLog struct {
-	log             *slog.Logger
-	missing, others warningList
+	log                      *slog.Logger
+	missing, damaged, others warningList
 }
 
 // warningList are warnings of one worth.
@@ -34,9 +35,16 @@ type warningList struct {
 }
 
 func (w *warningLog) add(warning archive.Warning) {
+	if warning.Kind == archive.Damaged && warning.Source == "" {
+		// The archive is made once more, without the earlier one, and all else will be told once more.
+		*w = warningLog{log: w.log}
+	}
 	list, most := &w.others, maxOthersLogged
-	if makesIncomplete(warning.Kind) {
+	switch {
+	case makesIncomplete(warning.Kind):
 		list, most = &w.missing, maxMissingLogged
+	case warning.Kind == archive.Damaged:
+		list = &w.damaged
 	}
 	list.count++
 	if warning.Kind != archive.Skipped && len(list.first) < maxWarningsReported {
@@ -52,14 +60,18 @@ func (w *warningLog) end() {
 	if more := w.missing.count - maxMissingLogged; more > 0 {
 		w.log.Warn("more files could not be read in full than are logged", "more", more)
 	}
+	if more := w.damaged.count - maxOthersLogged; more > 0 {
+		w.log.Warn("more parts of the earlier archive are damaged than are logged", "more", more)
+	}
 	if more := w.others.count - maxOthersLogged; more > 0 {
 		w.log.Warn("there are more warnings, of which none makes the archive incomplete, than are logged", "more", more)
 	}
 }
 
-// first returns the first few warnings in words, those that make the archive incomplete before all others.
+// first returns the first few warnings in words: those that make the archive incomplete, then those of damage, then all
+// others.
 func (w *warningLog) first() []string {
-	all := append(w.missing.first[:len(w.missing.first):len(w.missing.first)], w.others.first...)
+	all := slices.Concat(w.missing.first, w.damaged.first, w.others.first)
 	return all[:min(len(all), maxWarningsReported)]
 }
 
@@ -70,7 +82,11 @@ func makesIncomplete(kind archive.WarningKind) bool {
 
 // describeWarning is a warning as a sentence. Names in it may be any bytes; what is reported is text.
 func describeWarning(w archive.Warning) string {
-	text := fmt.Sprintf("%s/%s: %s", w.Source, w.Path, strings.ToLower(string(w.Kind)))
+	subject := w.Source + "/" + w.Path
+	if w.Kind == archive.Damaged {
+		subject = "the archive before"
+	}
+	text := fmt.Sprintf("%s: %s", subject, strings.ToLower(string(w.Kind)))
 	if w.Err != "" {
 		text += " (" + w.Err + ")"
 	}

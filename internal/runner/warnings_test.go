@@ -77,3 +77,30 @@ func TestDescribeWarningIsText(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestWarningsOfAnAttemptInVainAreForgotten(t *testing.T) {
+	var w warningLog
+	warned(&w, archive.Changed, 3)
+	w.add(archive.Warning{Path: ".", Kind: archive.Damaged, Err: "it was changed"})
+	warned(&w, archive.Changed, 1)
+	if diff := cmp.Diff([]string{"the archive before: damaged (it was changed)", "data/Changed-0: changed"}, w.first()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestDamageIsNotHiddenBehindChangedFiles(t *testing.T) {
+	var w warningLog
+	warned(&w, archive.Changed, 300)
+	warned(&w, archive.Unreadable, 1)
+	out := warned(&w, archive.Damaged, 1)
+	if !strings.Contains(out, "warning=Damaged") {
+		t.Errorf("the damage isn't logged:\n%s", out)
+	}
+	want := []string{"data/Unreadable-0: unreadable", "the archive before: damaged", "data/Changed-0: changed"}
+	if diff := cmp.Diff(want, w.first()[:3]); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if out := warned(&w, archive.Damaged, maxOthersLogged); !strings.Contains(out, "parts of the earlier archive are damaged") {
+		t.Error("not told that there are more")
+	}
+}

@@ -19,8 +19,8 @@ import (
 // archiveName is the name of an archive as the design says it: prefix, UTC time, suffix.
 var archiveName = regexp.MustCompile(`^(.+)-\d{8}T\d{6}Z\.tar\.zst$`)
 
-// archivesIn are the names of the archives with the prefix in a directory, oldest first. Each must have its checksum
-// beside it, and sha256sum must agree. A directory that isn't there holds none.
+// archivesIn are the names of the archives with the prefix in a directory, oldest first. Of each, sha256sum must find what
+// tar restores to be what its sidecar says. A directory that isn't there holds none.
 func archivesIn(t *testing.T, dir, prefix string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -35,9 +35,20 @@ func archivesIn(t *testing.T, dir, prefix string) []string {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		command(t, "sh", "-c", `cd "$0" && sha256sum --check --quiet "$1.sha256"`, dir, name)
+		checkSidecar(t, filepath.Join(dir, name))
 	}
 	return names
+}
+
+// checkSidecar restores an archive with tar and has sha256sum check what came of it.
+func checkSidecar(t *testing.T, archive string) {
+	t.Helper()
+	restored, err := os.MkdirTemp("", "restored")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(restored)
+	command(t, "sh", "-c", `cd "$0" && tar --zstd -xf "$1" && sha256sum --check --strict --quiet "$1.sha256"`, restored, archive)
 }
 
 // only is the one archive in a directory.

@@ -7,9 +7,8 @@
 package faults
 
 import (
-	"bytes"
+	"archive/tar"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +22,7 @@ import (
 	"testing"
 
 	"appliance.io/backup-operator/internal/report"
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -57,6 +57,7 @@ type bench struct {
 	source, backups, mirror string
 	policy, prefix          string
 	keep                    int
+	extra                   []string // More arguments.
 	reportFile              string
 }
 
@@ -100,7 +101,7 @@ func (b *bench) command() *exec.Cmd {
 	if b.mirror != "" {
 		args = append(args, "--rsync-directory", b.mirror)
 	}
-	return exec.Command(program, args...)
+	return exec.Command(program, append(args, b.extra...)...)
 }
 
 // run does a run to its end and checks the exit status.
@@ -157,33 +158,83 @@ func (b *bench) good(dir string) []string {
 	return names
 }
 
-// checkArchive checks an archive against its sidecar and decompresses all of it, which checks every frame.
+// checkArchive decompresses all of an archive, which checks every frame, and holds the files in it against its sidecar.
 func checkArchive(path string) error {
-	content, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return err
+	}
+	defer f.Close()
+	decoder, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer decoder.Close()
+	sums, err := checksums(tar.NewReader(decoder))
+	if err == nil {
+		_, err = io.Copy(io.Discard, decoder) // What comes behind the end of the tar stream counts as well.
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	sidecar, err := os.ReadFile(path + ".sha256")
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
-	if want := hex.EncodeToString(sum[:]) + "  " + filepath.Base(path) + "\n"; string(sidecar) != want {
-		return fmt.Errorf("%s: the sidecar says %q, the content is %q", path, sidecar, want)
-	}
-	decoder, err := zstd.NewReader(bytes.NewReader(content), zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		return err
-	}
-	defer decoder.Close()
-	size, err := io.Copy(io.Discard, decoder)
-	if err == nil && size == 0 {
-		err = errors.New("nothing in it")
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if diff := cmp.Diff(sums, string(sidecar)); diff != "" {
+		return fmt.Errorf("%s: what is in it and what the sidecar says (-archive +sidecar)\n%s", path, diff)
 	}
 	return nil
+}
+
+// checksums are the regular files of a tar stream as sha256sum lists them.
+func checksums(stream *tar.Reader) (string, error) {
+	var lines strings.Builder
+	for {
+		entry, err := stream.Next()
+		if errors.Is(err, io.EOF) {
+			return lines.String(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if entry.Typeflag != tar.TypeReg {
+			continue
+		}
+		sum := sha256.New()
+		if _, err := io.Copy(sum, stream); err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&lines, "%x  %s\n", sum.Sum(nil), entry.Name)
+	}
+}
+
+// holdsTheSource fails the test unless an archive, which good has checked, holds the source's files as they are now.
+func (b *bench) holdsTheSource(archive string) {
+	b.t.Helper()
+	sidecar, err := os.ReadFile(filepath.Join(b.backups, archive+".sha256"))
+	b.must(err)
+	entries, err := os.ReadDir(b.source)
+	b.must(err)
+	var want strings.Builder
+	for _, e := range entries {
+		content, err := os.ReadFile(filepath.Join(b.source, e.Name()))
+		b.must(err)
+		fmt.Fprintf(&want, "%x  data/%s\n", sha256.Sum256(content), e.Name())
+	}
+	if diff := cmp.Diff(want.String(), string(sidecar)); diff != "" {
+		b.t.Fatalf("%s does not hold what is in the source (-source +archive)\n%s", archive, diff)
+	}
+}
+
+// change gives a file of the source other content, of the same or another size.
+func (b *bench) change(rng *rand.Rand, files int) {
+	b.t.Helper()
+	content := make([]byte, fileSize+rng.IntN(3)*100)
+	for i := range content {
+		content[i] = byte(rng.Uint32())
+	}
+	b.must(os.WriteFile(filepath.Join(b.source, fmt.Sprintf("file-%d", rng.IntN(files))), content, 0o600))
 }
 
 // leftovers returns what a run that ended in good order doesn't leave: partial files, and sidecars alone.

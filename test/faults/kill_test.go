@@ -109,12 +109,13 @@ func among(t *testing.T, total int, do func(t *testing.T, b *bench, rng *rand.Ra
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	var killed, partials atomic.Int64
+	var killed, partials, reused atomic.Int64
 	t.Run("workers", func(t *testing.T) {
 		among(t, kills, func(t *testing.T, b *bench, rng *rand.Rand, rounds int) {
 			typical := b.typical()
 			for range rounds {
 				before := b.state()
+				b.change(rng, filesInTree)
 				after := time.Duration(rng.Float64() * 1.1 * float64(typical))
 				if status, _ := b.hit(after, syscall.SIGKILL); status == -1 {
 					killed.Add(1)
@@ -127,8 +128,10 @@ func TestKilledAtAnyMoment(t *testing.T) {
 				b.lockIsFree(b.mirror, time.Minute)
 
 				began := time.Now()
-				b.run(0)
+				r := b.run(0)
 				typical = (3*typical + time.Since(began)) / 4
+				reused.Add(min(r.Archive.Reuse.ReusedBytes, 1))
+				b.holdsTheSource(r.Archive.Name)
 				if left := append(b.leftovers(b.backups), b.leftovers(b.mirror)...); len(left) > 0 {
 					t.Fatalf("the next run left %q", left)
 				}
@@ -138,7 +141,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			}
 		})
 	})
-	t.Logf("%d of %d runs were killed before their end, %d of them left something unfinished", killed.Load(), kills, partials.Load())
+	t.Logf("%d of %d runs were killed before their end, %d of them left something unfinished; %d of the runs after them reused "+
+		"an archive", killed.Load(), kills, partials.Load(), reused.Load())
+	if reused.Load() < kills/2 {
+		t.Error("too few runs reused anything: this tested something else")
+	}
 	if killed.Load() < kills/2 || partials.Load() < kills/20 {
 		t.Error("too few kills hit a run at work: this tested nothing")
 	}

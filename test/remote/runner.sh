@@ -39,15 +39,21 @@ expect() { # DESCRIPTION WANTED GOT
 
 for kind in nfs cifs; do
   directory=${value[${kind^^}_DIRECTORY]}/runner
-  node "rm -rf /mnt/$kind/runner"
+  node "rm -rf /mnt/$kind/runner /srv/runner/log"
   for number in 1 2 3; do
     expect "$kind: exit status of run $number" 0 "$(run "$kind")"
   done
   for place in daily mirror; do
     expect "$kind: archives kept in $place" 2 "$(find "$directory/$place" -name 'appliance-*.tar.zst' | wc -l)"
     expect "$kind: half-done files in $place" 0 "$(find "$directory/$place" -name '*.partial' -type f | wc -l)"
-    (cd "$directory/$place" && sha256sum --quiet -c ./*.sha256) || fail "FAIL: $kind: checksums in $place"
+    for archive in "$directory/$place"/appliance-*.tar.zst; do
+      mkdir "$work/restored"
+      (cd "$work/restored" && tar --zstd -xf "$archive" && sha256sum --quiet -c "$archive.sha256") || fail "FAIL: $kind: $archive"
+      rm -rf "$work/restored"
+    done
   done
+  expect "$kind: runs that reused the archive before" 2 "$(node "grep -c 'msg=archived .* reused=[1-9]' /srv/runner/log")"
+  echo "$kind: reused by $(node "grep -o 'method=[a-zA-Z]*' /srv/runner/log" | sort | uniq -c | xargs)"
   newest=$(find "$directory/mirror" -name 'appliance-*.tar.zst' | sort | tail -n 1)
   expect "$kind: restored with tar" "$(node 'sha256sum </srv/runner/data/random')" "$(tar --zstd -xf "$newest" -C "$work" && sha256sum <"$work/data/random")"
   expect "$kind: exit status while another run holds the lock" 1 \

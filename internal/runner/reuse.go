@@ -1,0 +1,121 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"appliance.io/backup-operator/internal/archive"
+	"appliance.io/backup-operator/internal/catalog"
+	"appliance.io/backup-operator/internal/report"
+)
+
+// openPrevious opens the archive that this run's own may take over from what hasn't changed since. That there is none
+// costs time and space and nothing else, so nothing here ends a run.
+func (r *run) openPrevious() {
+	if r.config.NoReuse {
+		r.log.Info("reusing nothing, as it was asked for")
+		return
+	}
+	b, ok := reusable(r.here, r.config.Policy)
+	if !ok {
+		r.log.Info("there is no earlier archive to reuse anything from")
+		return
+	}
+	f, err := catalog.Open(r.config.Directory, b)
+	if err != nil {
+		r.log.Warn("the earlier archive can't be reused", "previous", b.File, "error", err)
+		return
+	}
+	r.previous = f
+	r.log.Info("reusing what hasn't changed", "previous", b.File)
+}
+
+// closePrevious lets go of it.
+func (r *run) closePrevious() {
+	if r.previous != nil {
+		r.previous.Close()
+		r.previous = nil
+	}
+}
+
+// reusable returns the newest of a policy's good archives that can be reused. One that found a source empty is only
+// taken for want of another: when the source is mounted again, all of it would have to be read. The listing is ordered
+// newest first.
+func reusable(backups []catalog.Backup, policy string) (catalog.Backup, bool) {
+	var found catalog.Backup
+	for _, b := range backups {
+		if !b.Good() || b.Header.Policy != policy || b.Header.Format != archive.Format {
+			continue
+		}
+		if len(b.Summary.Emptied()) == 0 {
+			return b, true
+		}
+		if !found.Good() {
+			found = b
+		}
+	}
+	return found, found.Good()
+}
+
+// reportReuse tells what became of the archive's bytes. Whether the earlier archive is sound is for the warnings to say:
+// it may also be that one that could not be relied on was given up as a whole.
+func (r *run) reportReuse(reuse archive.Reuse) {
+	said := &report.Reuse{
+		Previous: reuse.Previous, Method: report.ReuseMethod(reuse.Method),
+		ReusedBytes: reuse.ReusedBytes, SharedBytes: reuse.SharedBytes, NewBytes: reuse.NewBytes,
+		VerifiedBytes: reuse.VerifiedBytes, DamagedFrames: r.made.Summary.Warnings.Damaged,
+	}
+	r.report.Archive.Reuse = said
+	if said.DamagedFrames == 0 {
+		return
+	}
+	if said.Previous == "" && r.previous != nil {
+		said.Previous = filepath.Base(r.previous.Name())
+	}
+	r.log.Error("an earlier archive is damaged; this run's own is whole", "damaged", said.Previous,
+		"frames", said.DamagedFrames, "fix", r.damageFix())
+}
+
+// describeReuse says in words how much of an archive is new and how much was reused, as the end of a sentence that
+// has said how big it is; empty if it isn't known.
+func describeReuse(reuse *report.Reuse) string {
+	switch {
+	case reuse == nil:
+		return ""
+	case reuse.ReusedBytes == 0:
+		return ", all of it new"
+	}
+	how := "copied"
+	switch {
+	case reuse.SharedBytes >= reuse.ReusedBytes:
+		how = "taking no space of their own"
+	case reuse.SharedBytes > 0:
+		how = fmt.Sprintf("of which %s take no space of their own", ShortBytes(reuse.SharedBytes))
+	case reuse.Method == report.ReuseServerCopy:
+		how = "copied by the server"
+	}
+	return fmt.Sprintf(": %s are new, %s are reused from %s, %s", ShortBytes(reuse.NewBytes), ShortBytes(reuse.ReusedBytes),
+		reuse.Previous, how)
+}
+
+// describeDamage says what was found to be wrong with an earlier archive, and what to do; empty if nothing was. A retry
+// that goes on from the archive of an earlier attempt knows that there was something, but no more which archive it was.
+func (r *run) describeDamage() string {
+	if r.made == nil || r.made.Summary.Warnings.Damaged == 0 {
+		return ""
+	}
+	damaged := "before it"
+	if reuse := r.report.Archive.Reuse; reuse != nil {
+		damaged = reuse.Previous
+	}
+	return fmt.Sprintf("; the archive %s is damaged, or was changed, in the storage, and what could not be relied on was made "+
+		"anew from the sources: %s", damaged, r.damageFix())
+}
+
+func (r *run) damageFix() string {
+	return fmt.Sprintf("check all archives with backup-operator verify --directory %s --backup all, and look at the health of "+
+		"the storage", r.config.Directory)
+}
