@@ -56,7 +56,7 @@ func TestTheDocumentsReaderReadsAnArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := regexp.MustCompile("(?s)```python\n(.*?)```").FindSubmatch(text)
+	program := regexp.MustCompile("(?s)\n## A reader of the index\n.*?```python\n(.*?)```").FindSubmatch(text)
 	if program == nil {
 		t.Fatalf("there is no program in %s", document)
 	}

@@ -23,8 +23,9 @@ type reader struct {
 	losses []loss
 }
 
-// hdrcharset tells other readers what GNU tar does anyhow.
-var gnuSays = regexp.MustCompile(`(?m)^tar: (Ignoring unknown extended header keyword 'hdrcharset'|.*: implausibly old time stamp .*|.*: time stamp 2242-.* in the future)\n`)
+// gnuSays is what GNU tar says: hdrcharset tells other readers what it does anyhow, and some of the times are strange.
+var gnuSays = regexp.MustCompile(`(?m)^tar: (Ignoring unknown extended header keyword 'hdrcharset'` +
+	`|.*: implausibly old time stamp .*|.*: time stamp 2242-.* in the future)\n`)
 
 func gnuTar(flags ...string) func(archive, target string) *exec.Cmd {
 	return func(archive, target string) *exec.Cmd {
