@@ -118,8 +118,7 @@ show_reuse() {
 
 restore_by_command() {
   heading "A restore with the program: only what is asked for, each file checked as it is written"
-  run "${at}backup-operator restore --directory volumes/backups/daily --backup latest \\
-    --target sessions=$again/sessions --target config=$again/config"
+  run "${at}backup-operator restore --directory volumes/backups/daily --target $again --include sessions --include config"
   run "${at}diff --recursive volumes/sessions/recorded $again/sessions/recorded && echo same"
   run "${at}diff --recursive --no-dereference volumes/config $again/config && echo same"
 }

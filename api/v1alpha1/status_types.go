@@ -105,7 +105,7 @@ type Run struct {
 	// +optional
 	Archive string `json:"archive,omitempty"`
 
-	// bytesRead is how many bytes of files were read.
+	// bytesRead is how many bytes the files in the archive have, whether they were read or known to be unchanged.
 	// +optional
 	BytesRead *int64 `json:"bytesRead,omitempty"`
 

@@ -92,7 +92,7 @@ type Report struct {
 type Archive struct {
 	// Name is the file's name in the backup directory.
 	Name string `json:"name"`
-	// BytesRead is how many bytes of file content were read.
+	// BytesRead is how many bytes of file content are in it, read in this run or known to be unchanged.
 	BytesRead int64 `json:"bytesRead"`
 	// BytesWritten is the archive's size.
 	BytesWritten int64 `json:"bytesWritten"`
