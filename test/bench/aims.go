@@ -20,7 +20,7 @@ var aims = []aim{
 	ratioAim("unchanged", unchanged, "restic", 0.15),
 	ratioAim("1 % changed", changed, "tar", 0.12),
 	ratioAim("1 % changed", changed, "restic", 0.6),
-	ratioAim("seven days' space", space, "restic", 1.15),
+	ratioAim("space of all days", space, "restic", 1.15),
 	ratioAim("full restore", restore, "tar", 0.8),
 	ratioAim("one small file", one, "restic", 0.5),
 	{filesystem: "xfs", text: "most memory, in MiB", limit: 150, measured: func(r *results) (float64, bool) {

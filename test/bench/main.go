@@ -112,7 +112,7 @@ func benchAll(ctx context.Context, w io.Writer, dir, program string, o options) 
 	if err != nil {
 		return err
 	}
-	if err := checkSpace(dir, o.size); err != nil {
+	if err := checkSpace(dir, o.size, o.days); err != nil {
 		return err
 	}
 	b := &bench{plan: o.plan, size: o.size, margin: o.margin, dir: dir, program: program, results: newResults()}
@@ -133,13 +133,13 @@ func benchAll(ctx context.Context, w io.Writer, dir, program string, o options) 
 }
 
 // checkSpace returns an error if what candidates write won't fit.
-func checkSpace(dir string, size float64) error {
+func checkSpace(dir string, size float64, days int) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return err
 	}
 	// The source, a restored copy, and two candidates that each keep all backups in full.
-	need := int64(size * 3 * (1 << 30) * (2 + 2*0.65*(days+1) + 2))
+	need := int64(size * 3 * (1 << 30) * (4 + 2*0.65*float64(days+1)))
 	if free := int64(st.Bavail) * st.Bsize; free < need {
 		return fmt.Errorf("%.1f GiB are needed in %s and %.1f are free: give another -dir, or a smaller -size",
 			gib(need), dir, gib(free))

@@ -9,7 +9,7 @@ import (
 )
 
 // keep is more backups than are made, so that no candidate has to remove any.
-const keep = days + 2
+const keep = 1000
 
 // operator is this project's program, as its user runs it.
 type operator struct {

@@ -39,6 +39,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags.IntVar(&o.rounds, "runs", 3, "how often all is measured")
 	flags.DurationVar(&o.margin, "margin", 2*time.Second,
 		"how old the data is made before a backup; a minute for network file systems")
+	flags.IntVar(&o.days, "days", week, "of how many days there are backups, at least 2")
 	filesystems := flags.String("filesystems", "xfs,btrfs,ext4",
 		"on which to measure; the first with all candidates, the others with ours and tar. plain is a directory, without root")
 	flags.BoolVar(&o.everywhere, "everywhere", false, "measure all candidates on all file systems")
@@ -58,8 +59,9 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 			return o, fmt.Errorf("-filesystems %s: there is no %q; give xfs, btrfs, ext4 or plain", *filesystems, fs)
 		}
 	}
-	if o.size <= 0 || o.rounds < 1 || o.files < 0 || flags.NArg() > 0 {
-		return o, errors.New("-size and -runs must be positive, -files not negative, and there are no other arguments")
+	if o.size <= 0 || o.rounds < 1 || o.days < 2 || o.files < 0 || flags.NArg() > 0 {
+		return o, errors.New("-size and -runs must be positive, -days at least 2 and -files not negative; " +
+			"there are no other arguments")
 	}
 	if *only != "" {
 		pattern, err := regexp.Compile(*only)

@@ -14,20 +14,21 @@ type step string
 const (
 	first     step = "first"     // the first backup
 	unchanged step = "unchanged" // a second one, with nothing changed in between
-	changed   step = "changed"   // one a day after the last, on each of six days
-	space     step = "space"     // what seven daily backups occupy
+	changed   step = "changed"   // one a day after the last, on each of the days
+	space     step = "space"     // what the daily backups occupy
 	sent      step = "sent"      // what crosses the network when the newest archive is synchronized
 	restore   step = "restore"   // the newest backup as a whole
 	one       step = "one"       // one small file of it
 	verify    step = "verify"    // whether it is good
 )
 
-// days are how many daily backups the space is measured with: the first one and those after each churn.
-const days = 7
+// week is how many daily backups there are unless it is said otherwise: the first one and those after each churn.
+const week = 7
 
 // plan says what is measured.
 type plan struct {
 	filesystems []string
+	days        int            // of which there is a backup
 	everywhere  bool           // all candidates on all file systems
 	only        *regexp.Regexp // of filesystem/candidate/step; nil for all
 }

@@ -60,7 +60,7 @@ func (b *bench) run(ctx context.Context, run int) error {
 
 // prepare makes the source, and for each candidate an empty volume and repository.
 func (r *round) prepare(ctx context.Context, run int) error {
-	volumeSize := int64(r.size*5*(1<<30)) * (days + 1) // With room for those that compress badly.
+	volumeSize := int64(r.size*5*(1<<30)) * int64(r.plan.days+1) // With room for those that compress badly.
 	var err error
 	if r.source, err = newVolume(ctx, r.filesystem, filepath.Join(r.dir, "source"), volumeSize); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (r *round) measureWeek(ctx context.Context) error {
 	if !r.anyRuns(changed) {
 		return nil
 	}
-	for range days - 1 {
+	for range r.plan.days - 1 {
 		if err := r.data.churn(ctx); err != nil {
 			return fmt.Errorf("change the data set: %w", err)
 		}

@@ -18,7 +18,7 @@ var columns = []struct {
 	head string
 }{
 	{first, "first"}, {unchanged, "unchanged"}, {changed, "1 % changed"}, {restore, "full restore"},
-	{one, "one small file"}, {verify, "verify"}, {space, "seven days"},
+	{one, "one small file"}, {verify, "verify"}, {space, "all days"},
 }
 
 // filesystemNames are the names as their makers write them.
@@ -26,7 +26,7 @@ var filesystemNames = map[string]string{"xfs": "XFS", "btrfs": "Btrfs", "ext4": 
 
 // printTables prints all tables as Markdown.
 func printTables(w io.Writer, p plan, r *results, names map[string]string) {
-	fmt.Fprint(w, "Medians: wall seconds, GiB that seven daily backups occupy on the disk, and the most MiB of memory.\n\n")
+	fmt.Fprintf(w, "Medians: wall seconds, GiB that the backups of %d days occupy, and the most MiB of memory.\n\n", p.days)
 	printMedians(w, p, r, names)
 	fmt.Fprint(w, "\nRatios: backup-operator's median divided by the other's on the same file system.\n\n")
 	printRatios(w, p, r, names)
