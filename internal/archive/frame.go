@@ -5,7 +5,7 @@ package archive
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 
 	"appliance.io/backup-operator/internal/archive/index"
 )
@@ -125,7 +125,7 @@ func (f *frame) restore(m *member) error {
 	var ok bool
 	f.in, ok = f.appendEntry(f.in, &m.item)
 	if promised && (!ok || m.item.stat.id != saw || len(f.warnings) > warnings) {
-		return fmt.Errorf("%w: %s changed when it was read in place of a damaged frame", errPrevious, m.item.path)
+		return &distrustedError{m.item.path, errors.New("it has changed meanwhile")}
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (f *frame) readChunk() error {
 		return nil // See finish.
 	}
 	if kind, err := c.verdict(); kind != "" {
-		return fmt.Errorf("%w: %s: %w", errPrevious, c.path, err)
+		return &distrustedError{c.path, err}
 	}
 	return nil
 }
@@ -157,14 +157,18 @@ func (f *frame) readChunk() error {
 // long as it is the same.
 func openSame(it *item, e *index.Entry) (*content, error) {
 	c, err := openContent(it)
-	if err == nil && (!sameStat(e, &c.stat) || c.extents != nil || e.Is(index.Sparse)) {
-		err = errReplaced
+	switch {
+	case err != nil:
+	case !sameStat(e, &c.stat):
+		err = errors.New("it has changed meanwhile")
+	case c.extents != nil || e.Is(index.Sparse):
+		err = errors.New("it is sparse, and where its holes are may be told in another way now")
 	}
 	if err != nil {
 		if c != nil {
 			c.release()
 		}
-		return nil, fmt.Errorf("%w: %s was to be read in place of a damaged frame: %w", errPrevious, it.path, err)
+		return nil, &distrustedError{it.path, err}
 	}
 	return c, nil
 }

@@ -124,7 +124,7 @@ func (g *grouper) file(it item) (archived bool, err error) {
 // add finds a member's place.
 func (g *grouper) add(m member) (archived bool) {
 	old, ok := g.old.find(m.item.path)
-	if m.same = ok && unchanged(old.Entry, &m.item); m.same {
+	if m.same = ok && unchanged(old.Entry, &m.item) && g.old.trusts(m.item.path); m.same {
 		m.entry = *old.Entry
 	}
 	g.run.add(old, ok, m.same)

@@ -18,11 +18,26 @@ type previous struct {
 	reader  *Uncached // through which archive reads the file
 	archive *Archive
 	stat    stat // when it was opened
+	// distrusted are the paths of files that aren't to be taken over.
+	distrusted map[string]bool
 }
 
 // errPrevious means that the previous archive can't be relied on after all, which shows only when something of it is in
 // the new one already. The archive must be made again without it.
 var errPrevious = errors.New("the previous archive can't be relied on")
+
+// distrustedError means that a file can't be taken over from the previous archive after all, of which something is in the
+// new one already. The archive must be made again without that.
+type distrustedError struct {
+	path string
+	err  error
+}
+
+func (e *distrustedError) Error() string {
+	return fmt.Sprintf("%s can't be read in place of a damaged part of the previous archive: %v", e.path, e.err)
+}
+
+func (e *distrustedError) Unwrap() error { return e.err }
 
 // openPrevious opens an archive to take frames over from; nil if there is none, or none that could be taken.
 func openPrevious(f *os.File, level int) *previous {
@@ -92,10 +107,11 @@ type oldEntry struct {
 // cursor goes through what the previous archive knows of one source, in step with the walk: both have the same order. It
 // holds one block of the index at a time. A nil cursor knows nothing.
 type cursor struct {
-	archive *Archive
-	damaged func(error) // is told of blocks that can't be read
-	next    int         // the block to be read next
-	end     int         // the source's blocks end before this one
+	archive    *Archive
+	distrusted map[string]bool
+	damaged    func(error) // is told of blocks that can't be read
+	next       int         // the block to be read next
+	end        int         // the source's blocks end before this one
 
 	block   index.Block
 	entry   int      // in block: the one that was found, or the first that may be found yet
@@ -118,7 +134,7 @@ func (p *previous) cursorOf(source string, damaged func(error)) *cursor {
 	if p == nil {
 		return nil
 	}
-	c := &cursor{archive: p.archive, damaged: damaged}
+	c := &cursor{archive: p.archive, distrusted: p.distrusted, damaged: damaged}
 	blocks := p.archive.Blocks()
 	for c.next < len(blocks) && blocks[c.next].Source != source {
 		c.next++
@@ -208,6 +224,9 @@ func (c *cursor) settle() {
 func (c *cursor) after(p framePos) framePos {
 	return framePos{p.i + 1, p.offset + c.block.Frames[p.i].Stored}
 }
+
+// trusts tells whether a file may be taken over, if it is unchanged.
+func (c *cursor) trusts(path string) bool { return c != nil && !c.distrusted[path] }
 
 func (c *cursor) at(p framePos) oldFrame { return oldFrame{c.block.Frames[p.i], p.offset} }
 

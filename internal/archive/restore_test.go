@@ -144,9 +144,10 @@ func built(t testing.TB, tree treetest.Dir) string {
 
 // written is an archive that a test wrote.
 type written struct {
-	path     string
-	result   Result
-	warnings []Warning
+	path      string
+	result    Result
+	warnings  []Warning
+	checksums []byte
 }
 
 func write(t testing.TB, opts Options, sources ...Source) written {
@@ -173,7 +174,12 @@ func tryWrite(t testing.TB, ctx context.Context, opts Options, sources ...Source
 			warn(x)
 		}
 	}
+	var checksums bytes.Buffer
+	if opts.Checksums == nil {
+		opts.Checksums = &checksums
+	}
 	w.result, err = Write(ctx, f, sources, opts)
+	w.checksums = checksums.Bytes()
 	return w, err
 }
 

@@ -40,10 +40,10 @@ func (r *Reuse) add(f *frame) {
 	}
 }
 
-// noteFailure tells that the archive is made once more, without the previous one.
+// noteFailure tells that the archive is made once more, without the previous one or a part of it.
 func noteFailure(failed error, summary *Summary, warn func(Warning)) {
 	summary.warn(Damaged)
 	if warn != nil {
-		warn(Warning{Path: ".", Kind: Damaged, Err: failed.Error() + "; everything is read from the sources once more"})
+		warn(Warning{Path: ".", Kind: Damaged, Err: failed.Error() + "; the archive was made once more"})
 	}
 }

@@ -19,26 +19,44 @@ import (
 // closes, renames or flushes f: that is the caller's.
 //
 // Trouble with single files is reported through opts.Warn and never ends the archive. Nor does trouble with
-// opts.Previous: if that turns out not to be what it seemed, the archive is made again without it, warnings are told
-// once more, and one says why. An error means that f holds no archive: bad settings (ErrInvalidSource,
+// opts.Previous: if that turns out not to be what it seemed, the archive is made again without it, or without what can't be
+// relied on. Warnings are told once more then, and one says why. An error means that f holds no archive: bad settings (ErrInvalidSource,
 // ErrInvalidExclude, ErrInvalidLevel, all before anything is written), f can't be written (errors.Is finds unix.ENOSPC
 // and its like), or ctx is done (errors.Is finds its cause).
 func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Result, error) {
 	if err := opts.complete(); err != nil {
 		return Result{}, err
 	}
-	result, err := attempt(ctx, f, sources, &opts, nil)
-	if errors.Is(err, errPrevious) {
+	distrusted := map[string]bool{}
+	result, err := attempt(ctx, f, sources, &opts, distrusted, nil)
+	for tries := 1; opts.giveUp(err, distrusted, tries); tries++ {
 		if err := f.Truncate(0); err != nil {
 			return Result{}, fmt.Errorf("write archive: %w", err)
 		}
-		opts.Previous = nil
-		result, err = attempt(ctx, f, sources, &opts, err)
+		result, err = attempt(ctx, f, sources, &opts, distrusted, err)
 	}
 	if err != nil {
 		return Result{}, err
 	}
 	return result, nil
+}
+
+// maxDistrusted is for how many files, one after the other, the archive is made again. Then the previous one isn't used
+// any more.
+const maxDistrusted = 8
+
+// giveUp tells whether an attempt ended because of the previous archive. What failed of that isn't used in the next one.
+func (o *Options) giveUp(err error, distrusted map[string]bool, tries int) bool {
+	var file *distrustedError
+	switch {
+	case errors.As(err, &file) && tries <= maxDistrusted:
+		distrusted[file.path] = true
+	case file != nil, errors.Is(err, errPrevious):
+		o.Previous = nil
+	default:
+		return false
+	}
+	return true
 }
 
 // complete checks the options and fills in what is left to defaults.
@@ -59,6 +77,16 @@ func (o *Options) complete() error {
 	o.VerifyRuns = min(o.VerifyRuns, maxVerifyRuns)
 	if o.now == nil {
 		o.now = time.Now
+	}
+	if tell := o.Progress; tell != nil {
+		// An archive that is made again has come as far as the attempt before it only when it has.
+		furthest := Progress{}
+		o.Progress = func(p Progress) {
+			p.Files, p.BytesRead = max(p.Files, furthest.Files), max(p.BytesRead, furthest.BytesRead)
+			p.BytesWritten = max(p.BytesWritten, furthest.BytesWritten)
+			furthest = p
+			tell(p)
+		}
 	}
 	return nil
 }
@@ -81,8 +109,11 @@ func newSummary(sources []Source) *Summary {
 	return s
 }
 
-// attempt makes the archive. failed is why an attempt before this one, with the previous archive, came to nothing.
-func attempt(ctx context.Context, f *os.File, sources []Source, opts *Options, failed error) (Result, error) {
+// attempt makes the archive. failed is why an attempt before this one, with the previous archive, came to nothing, and
+// distrusted are the paths that aren't to be taken over from it.
+func attempt(
+	ctx context.Context, f *os.File, sources []Source, opts *Options, distrusted map[string]bool, failed error,
+) (Result, error) {
 	trees, err := openSources(sources, opts.Destinations, newVolumes(opts.now, unix.Syncfs))
 	if err != nil {
 		return Result{}, err
@@ -92,6 +123,9 @@ func attempt(ctx context.Context, f *os.File, sources []Source, opts *Options, f
 		out: &output{file: f}, old: openPrevious(opts.Previous, opts.Level), summary: newSummary(sources), options: opts,
 	}
 	defer w.old.close()
+	if w.old != nil {
+		w.old.distrusted = distrusted
+	}
 	if failed != nil {
 		noteFailure(failed, w.summary, opts.Warn)
 	}
