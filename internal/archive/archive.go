@@ -218,7 +218,9 @@ type Options struct {
 	// Warn, when set, is called for every warning, never concurrently. It must return quickly.
 	Warn func(Warning)
 
-	now func() time.Time // for tests; nil means time.Now
+	// For tests; nil means time.Now and unix.Syncfs.
+	now   func() time.Time
+	flush func(fd int) error
 }
 
 // Measurement is what Measure found in the sources.

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -70,5 +72,44 @@ func TestMeasureIsDeterministic(t *testing.T) {
 func TestMeasureRefusesWhatWriteRefuses(t *testing.T) {
 	if _, err := Measure(t.Context(), nil, MeasureOptions{}); !errors.Is(err, ErrInvalidSource) {
 		t.Errorf("got error %v, want %v", err, ErrInvalidSource)
+	}
+}
+
+func TestMeasureCountsWhatIsReused(t *testing.T) {
+	source := trusted(t, treetest.Entries{
+		"big": treetest.File{Content: random(20<<20, 1)}, "log": treetest.File{Content: strings.Repeat("a line of a log\n", 200_000)},
+		"small": treetest.Dir{Entries: smallFiles(500)}, "x": treetest.File{Content: random(3<<20, 2)},
+	})
+	one := first(t, source)
+	overwrite(t, filepath.Join(source.Path, "x"), 0, random(3<<20, 3))
+	previous, err := os.Open(one.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer previous.Close()
+	opened := watchOpens(t, source.Path, filepath.Join(source.Path, "small"))
+	m, err := Measure(t.Context(), []Source{source}, MeasureOptions{Previous: previous, Target: t.TempDir(), now: later})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Those that share a frame with what changed are in the sample.
+	if n := opened(); n > 250 {
+		t.Errorf("%d files were opened", n)
+	}
+	w := after(t, one.path, Options{}, source)
+	s, size := w.result.Summary, w.result.Size+int64(len(w.checksums))
+	if m.Files != s.Files || m.Entries != s.Entries || m.Bytes != s.BytesRead {
+		t.Errorf("measured %+v, archived %+v", m, s)
+	}
+	if w.result.Reuse.Method == MethodReflink {
+		size -= w.result.Reuse.SharedBytes
+	}
+	if m.EstimatedBytes < size || m.EstimatedBytes > size*5/4 {
+		t.Errorf("estimated %d bytes, and it took %d", m.EstimatedBytes, size)
+	}
+	// Without a target it isn't known whether blocks can be shared.
+	m, err = Measure(t.Context(), []Source{source}, MeasureOptions{Previous: previous, now: later})
+	if size := w.result.Size; err != nil || m.EstimatedBytes < size || m.EstimatedBytes > size*5/4 {
+		t.Errorf("without a target: estimated %d bytes for an archive of %d; error %v", m.EstimatedBytes, size, err)
 	}
 }

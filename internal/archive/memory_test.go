@@ -11,6 +11,7 @@ import (
 	"runtime/metrics"
 	"testing"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,13 +47,25 @@ func peakHeap(t *testing.T, root string, files int64) uint64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	peak := uint64(0)
 	sources := []Source{{Name: "data", Path: root}}
-	w := write(t, Options{Concurrency: 2, Progress: func(Progress) { peak = max(peak, liveHeap()) }}, sources...)
+	opts := Options{Concurrency: 2, Progress: func(Progress) { peak = max(peak, liveHeap()) }, now: later}
+	w := write(t, opts, sources...)
 	if w.result.Summary.Files != files {
 		t.Errorf("%d files in the archive, want %d", w.result.Summary.Files, files)
 	}
-	m, err := Measure(t.Context(), sources, MeasureOptions{})
-	if err != nil || m.Files != files {
-		t.Errorf("measured %+v, error %v", m, err)
+	previous, err := os.Open(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer previous.Close()
+	opts.Previous = previous
+	if r := write(t, opts, sources...).result.Reuse; r.NewBytes > index.Alignment || r.ReusedBytes == 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, opts := range []MeasureOptions{{}, {Previous: previous}} {
+		m, err := Measure(t.Context(), sources, opts)
+		if err != nil || m.Files != files {
+			t.Errorf("measured %+v, error %v", m, err)
+		}
 	}
 	return max(peak, liveHeap())
 }

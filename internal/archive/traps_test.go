@@ -117,7 +117,7 @@ func TestStoresThroughASharedMapping(t *testing.T) {
 	}
 	defer func() { _ = unix.Munmap(mapped) }()
 	copy(mapped, "before")
-	one := first(t, source)
+	one := write(t, Options{now: later, flush: unix.Syncfs}, source)
 	tick(t, path)
 	copy(mapped, "after ")
 	two := afterAlone(t, one.path, Options{}, source)

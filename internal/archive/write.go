@@ -78,6 +78,9 @@ func (o *Options) complete() error {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.flush == nil {
+		o.flush = unix.Syncfs
+	}
 	if tell := o.Progress; tell != nil {
 		// An archive that is made again has come as far as the attempt before it only when it has.
 		furthest := Progress{}
@@ -114,7 +117,7 @@ func newSummary(sources []Source) *Summary {
 func attempt(
 	ctx context.Context, f *os.File, sources []Source, opts *Options, distrusted map[string]bool, failed error,
 ) (Result, error) {
-	trees, err := openSources(sources, opts.Destinations, newVolumes(opts.now, unix.Syncfs))
+	trees, err := openSources(sources, opts.Destinations, newVolumes(opts.now, opts.flush))
 	if err != nil {
 		return Result{}, err
 	}
