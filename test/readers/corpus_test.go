@@ -76,8 +76,8 @@ type needed map[string]map[string]bool
 // TestStockReadersRestoreTheCorpus holds each reader to an equal tree, in all that it doesn't lose by its nature: from a
 // first archive, and from one that was made by reuse after some of the tree had changed.
 func TestStockReadersRestoreTheCorpus(t *testing.T) {
-	need, restored := needed{}, 0
-	for name, tree := range treetest.Corpus() {
+	need, trees, wanted, restored := needed{}, treetest.Corpus(), 0, 0
+	for name, tree := range trees {
 		t.Run(name, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "source")
 			treetest.Build(t, root, tree)
@@ -87,20 +87,25 @@ func TestStockReadersRestoreTheCorpus(t *testing.T) {
 					treetest.Change(t, root)
 				}
 				previous = write(t, root, previous)
-				for name, reader := range readers {
-					t.Run(which+"/"+name, func(t *testing.T) {
-						reader.check(t, root, previous, need.of(name))
+				for reader, r := range readers {
+					if r.variant && name != "everything" {
+						continue
+					}
+					wanted++
+					t.Run(which+"/"+reader, func(t *testing.T) {
+						r.check(t, root, previous, need.of(reader))
 						restored++
 					})
 				}
 			}
+			delete(trees, name)
 			// Trees that are in one or two frames have changed altogether.
 			if reuse := previous.result.Reuse; reuse.ReusedBytes == 0 && reuse.NewBytes > 16<<10 {
 				t.Errorf("nothing was reused: %+v", reuse)
 			}
 		})
 	}
-	if restored < 2*len(treetest.Corpus())*len(readers) {
+	if len(trees) > 0 || restored < wanted {
 		return // Only some of it was asked for.
 	}
 	for name, reader := range readers {

@@ -16,8 +16,13 @@ func TestTheDocumentTellsWhatIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := map[string]string{
-		"GNU tar": "| **GNU tar**", "GNU tar in UTF-8": "| **GNU tar**", "GNU tar without options": "| the same without `--xattrs-include='*'`",
-		"bsdtar": "| **bsdtar**", "busybox": "| **busybox**", "Python": "| **Python**",
+		"GNU tar":                 "| **GNU tar**",
+		"GNU tar in UTF-8":        "| **GNU tar**",
+		"GNU tar without options": "| the same without `--xattrs-include='*'`",
+		"bsdtar":                  "| **bsdtar**",
+		"busybox":                 "| **busybox**",
+		"busybox and expand.sh":   "| the same, and `sh expand.sh",
+		"Python":                  "| **Python**",
 	}
 	for name, reader := range readers {
 		_, row, found := strings.Cut(string(text), rows[name])
@@ -36,11 +41,13 @@ func TestTheDocumentTellsWhatIsLost(t *testing.T) {
 			}
 		}
 	}
-	script, err := os.ReadFile("testdata/extract.py")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), "```python\n"+string(script)+"```\n") {
-		t.Error("the document's script for Python isn't the one that is tested")
+	for file, language := range map[string]string{"extract.py": "python", "expand.sh": "sh"} {
+		script, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "```"+language+"\n"+string(script)+"```\n") {
+			t.Errorf("the document doesn't have %s as it is tested", file)
+		}
 	}
 }

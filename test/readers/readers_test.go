@@ -19,6 +19,8 @@ type reader struct {
 	locale string
 	// harmless is what it may say although it does the right thing.
 	harmless *regexp.Regexp
+	// variant says that it is another reader in other clothes, for which the tree of all kinds of files is enough.
+	variant bool
 	// losses are what it can't restore. Whatever isn't lost must be equal.
 	losses []loss
 }
@@ -26,6 +28,9 @@ type reader struct {
 // gnuSays is what GNU tar says: hdrcharset tells other readers what it does anyhow, and some of the times are strange.
 var gnuSays = regexp.MustCompile(`(?m)^tar: (Ignoring unknown extended header keyword 'hdrcharset'` +
 	`|.*: implausibly old time stamp .*|.*: time stamp 2242-.* in the future)\n`)
+
+// busyboxSays is what busybox says of further names of files with holes.
+var busyboxSays = regexp.MustCompile(`(?m)^tar: can't create hardlink 'data/sparse/no hole' to 'data/sparse/middle'.*\n`)
 
 func gnuTar(flags ...string) func(archive, target string) *exec.Cmd {
 	return func(archive, target string) *exec.Cmd {
@@ -35,9 +40,9 @@ func gnuTar(flags ...string) func(archive, target string) *exec.Cmd {
 
 var readers = map[string]reader{
 	"GNU tar":          {command: gnuTar("--zstd", "--xattrs-include=*"), harmless: gnuSays},
-	"GNU tar in UTF-8": {command: gnuTar("--zstd", "--xattrs-include=*"), harmless: gnuSays, locale: "C.UTF-8"},
+	"GNU tar in UTF-8": {command: gnuTar("--zstd", "--xattrs-include=*"), harmless: gnuSays, locale: "C.UTF-8", variant: true},
 	// Nor does it need to be told of zstd.
-	"GNU tar without options": {command: gnuTar(), harmless: gnuSays, losses: []loss{losesOthersXattrs}},
+	"GNU tar without options": {command: gnuTar(), harmless: gnuSays, losses: []loss{losesOthersXattrs}, variant: true},
 	"bsdtar": {
 		command: func(archive, target string) *exec.Cmd {
 			return exec.Command("bsdtar", "-xpf", archive, "-C", target)
@@ -49,8 +54,24 @@ var readers = map[string]reader{
 		command: func(archive, target string) *exec.Cmd {
 			return exec.Command("sh", "-c", `zstd -dc -- "$1" | busybox tar -xpf - -C "$2"`, "-", archive, target)
 		},
-		harmless: regexp.MustCompile(`(?m)^tar: can't create hardlink 'data/sparse/no hole' to 'data/sparse/middle'.*\n`),
+		harmless: busyboxSays,
 		losses:   []loss{losesXattrs, losesFractions, losesDirectoryTimes, losesSymlinkTimes, losesSymlinkOwners, losesHoles},
+	},
+	"busybox and expand.sh": {
+		command: func(archive, target string) *exec.Cmd {
+			// With nothing but busybox's own programs.
+			return exec.Command("sh", "-c", `set -e
+				mkdir "$2/bin"
+				/bin/busybox --install -s "$2/bin"
+				zstd -dc -- "$1" | busybox tar -xpf - -C "$2" || status=$?
+				PATH="$2/bin" sh testdata/expand.sh "$2/data"
+				exit $status`, "-", archive, target)
+		},
+		harmless: busyboxSays,
+		variant:  true,
+		losses: []loss{
+			losesXattrs, losesFractions, losesDirectoryTimes, losesSymlinkTimes, losesSymlinkOwners, losesLinksToHoles,
+		},
 	},
 	"Python": {
 		command: func(archive, target string) *exec.Cmd {
