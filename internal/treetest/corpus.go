@@ -150,7 +150,8 @@ func smallFiles() Dir {
 			if f%2 == 0 {
 				content = strings.Repeat(fmt.Sprintf("line %d of a log\n", seed), int(seed%900))
 			}
-			dir.Entries[fmt.Sprintf("file-%02d", f)] = File{Content: content, Meta: Meta{ModTime: time.Unix(1_700_000_000, int64(seed))}}
+			at := Meta{ModTime: time.Unix(1_700_000_000, int64(seed))}
+			dir.Entries[fmt.Sprintf("file-%02d", f)] = File{Content: content, Meta: at}
 		}
 		tree.Entries[fmt.Sprintf("directory-%02d", d)] = dir
 	}
@@ -163,7 +164,9 @@ func smallFiles() Dir {
 // bigFiles have sizes at the borders of blocks, of chunks and of what is stored in chunks at all.
 func bigFiles() Dir {
 	tree := Dir{Entries: Entries{}}
-	for i, size := range []int{511, 512, 513, 128<<10 - 512, 512<<10 - 1, 512 << 10, 512<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3<<20 + 511} {
+	for i, size := range []int{
+		511, 512, 513, 128<<10 - 512, 512<<10 - 1, 512 << 10, 512<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3<<20 + 511,
+	} {
 		tree.Entries[fmt.Sprintf("random of %d bytes", size)] = File{Content: Random(size, uint64(i))}
 		tree.Entries[fmt.Sprintf("zeros of %d bytes", size)] = File{Content: strings.Repeat("\x00", size)}
 	}

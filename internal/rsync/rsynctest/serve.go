@@ -56,7 +56,7 @@ func (l *Listener) Drain() {
 // listen begins to listen, until the test's end.
 func listen(t testing.TB, handle func(ctx context.Context, l *Listener, c *net.TCPConn)) *Listener {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", Host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ const (
 func Daemon(t testing.TB, root string) (rsync.Daemon, *Listener) {
 	t.Helper()
 	dir := t.TempDir()
-	secrets, config, password := filepath.Join(dir, "secrets"), filepath.Join(dir, "rsyncd.conf"), filepath.Join(dir, "password")
+	secrets, password := filepath.Join(dir, "secrets"), filepath.Join(dir, "password")
+	config := filepath.Join(dir, "rsyncd.conf")
 	put(t, secrets, User+":"+Password+"\n")
 	put(t, password, Password+"\n")
 	put(t, config, fmt.Sprintf("use chroot = no\nuid = %d\ngid = %d\nlog file = /dev/null\n[%s]\npath = %s\nread only = no\n"+
@@ -69,7 +70,8 @@ func SSH(t testing.TB) (rsync.SSH, *Listener) {
 func makeKey(t testing.TB, dir, name string) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
-	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", file).CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", file)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("ssh-keygen: %v\n%s", err, strings.TrimSpace(string(out)))
 	}
