@@ -129,8 +129,8 @@ type Run struct {
 	// +optional
 	BytesShared *int64 `json:"bytesShared,omitempty"`
 
-	// bytesVerified is how many of bytesReused the run read and checked. Each run checks a share, so that within 14 runs
-	// all are.
+	// bytesVerified is how many bytes of the archive before the run read and found to be as they were written. Each run
+	// checks a share of what it reuses, so that within 14 runs all of it is.
 	// +optional
 	BytesVerified *int64 `json:"bytesVerified,omitempty"`
 

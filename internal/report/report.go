@@ -117,8 +117,8 @@ type Reuse struct {
 	SharedBytes int64 `json:"sharedBytes"`
 	// NewBytes is how many of the archive's bytes were made from the sources.
 	NewBytes int64 `json:"newBytes"`
-	// VerifiedBytes is how many of the reused bytes were read and checked in this run. Every run checks a share, so that
-	// within a set number of runs all are.
+	// VerifiedBytes is how many bytes of the previous archive the run read and found to be as they were written. Every run
+	// checks a share of what it reuses, so that within a set number of runs all of it is.
 	VerifiedBytes int64 `json:"verifiedBytes"`
 	// DamagedFrames is how many pieces of the previous archive turned out not to be what was written there; 1 if the
 	// archive had to be given up as a whole. They were made anew from the sources: the new archive is whole, the previous
