@@ -138,8 +138,8 @@ func checkSpace(dir string, size float64, days int) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return err
 	}
-	// The source, a restored copy, and two candidates that each keep all backups in full.
-	need := int64(size * 3 * (1 << 30) * (4 + 2*0.65*float64(days+1)))
+	// The source, a restored copy, and two candidates that each keep all backups in full, of two thirds of the size.
+	need := int64(size * 3 * (1 << 30) * (2.2 + 2*0.65*float64(days+1)))
 	if free := int64(st.Bavail) * st.Bsize; free < need {
 		return fmt.Errorf("%.1f GiB are needed in %s and %.1f are free: give another -dir, or a smaller -size",
 			gib(need), dir, gib(free))

@@ -37,11 +37,12 @@ type plan struct {
 func (p plan) measures(filesystem, candidate string, s step) bool {
 	// The file system decides what this project's program can do, and not so much what the others can.
 	others := candidate != "ours" && candidate != "tar"
-	if others && !p.everywhere && filesystem != p.filesystems[0] {
+	elsewhere := filesystem != p.filesystems[0]
+	if others && !p.everywhere && elsewhere {
 		return false
 	}
-	// Only these two make archives that a server can hold an older one of.
-	if s == sent && others {
+	// Only these two make archives that a server can hold an older one of, and they are the same everywhere.
+	if s == sent && (others || elsewhere) {
 		return false
 	}
 	return p.only == nil || p.only.MatchString(filesystem+"/"+candidate+"/"+string(s))
