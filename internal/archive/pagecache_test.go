@@ -35,7 +35,8 @@ func diskDir(t *testing.T) string {
 	return dir
 }
 
-// cachedFile is a file of which parts are cached.
+// cachedFile is a file whose pages in the cache can be counted. The kernel has reasons of its own to keep a page, or to
+// take one away when memory is short, so tests allow for some.
 type cachedFile struct {
 	*os.File
 	size int64
@@ -60,14 +61,12 @@ func newCachedFile(t *testing.T, dir, name string, size, hot int64) cachedFile {
 	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.ReadAt(make([]byte, hot), 0); err != nil {
-		t.Fatal(err)
+	for range 2 { // What was asked for twice is the last to go when memory is short.
+		if _, err := f.ReadAt(make([]byte, hot), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c := cachedFile{f, size}
-	if got := c.cached(t, 0, size); got != pages(hot) {
-		t.Fatalf("%s: %d pages are cached, want %d", name, got, pages(hot))
-	}
-	return c
+	return cachedFile{f, size}
 }
 
 // cached counts the pages of a range that are cached.
@@ -78,6 +77,22 @@ func (f cachedFile) cached(t *testing.T, from, to int64) int64 {
 		t.Fatal(err)
 	}
 	return n
+}
+
+func (f cachedFile) cachedAll(t *testing.T) int64 {
+	t.Helper()
+	return f.cached(t, 0, f.size)
+}
+
+// checkCached fails the test unless the range is cached, or isn't, for the most part.
+func checkCached(t *testing.T, what string, got, all int64, want bool) {
+	t.Helper()
+	if want && got < all*3/4 {
+		t.Errorf("%s: %d of %d pages are cached, too few", what, got, all)
+	}
+	if !want && got > all/50+2 {
+		t.Errorf("%s: %d of %d pages are cached, too many", what, got, all)
+	}
 }
 
 func pages(bytes int64) int64 {
@@ -109,28 +124,44 @@ func TestPageCacheIsLeftAsItWasFound(t *testing.T) {
 			if err := os.Mkdir(source, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			hot := map[string]int64{"big-cold": 0, "big-hot": 40 * mib, "big-half": 16 * mib, "medium-cold": 0, "medium-hot": 3*mib + 5}
-			sizes := map[string]int64{
-				"big-cold": 40*mib + 1000, "big-hot": 40 * mib, "big-half": 40*mib + 1, "medium-cold": 3*mib + 5, "medium-hot": 3*mib + 5,
-			}
-			for i := range 40 {
-				size := int64(1 + 7_000*i)
-				sizes[fmt.Sprintf("small-cold-%02d", i)] = size
-				sizes[fmt.Sprintf("small-hot-%02d", i)], hot[fmt.Sprintf("small-hot-%02d", i)] = size, size
-			}
-			files := map[string]cachedFile{}
-			for name, size := range sizes {
-				files[name] = newCachedFile(t, source, name, size, hot[name])
-			}
-			w := write(t, Options{Concurrency: 2}, Source{Name: "data", Path: source})
-			for name, f := range files {
-				if got, want := f.cached(t, 0, f.size), pages(hot[name]); got != want {
-					t.Errorf("%s: %d pages are cached, before it were %d of %d", name, got, want, pages(f.size))
+			half := newCachedFile(t, source, "half", 40*mib+1, 16*mib)
+			set := map[string][]cachedFile{}
+			add := func(kind string, size int64, hot bool) {
+				cached := int64(0)
+				if hot {
+					cached = size
 				}
+				f := newCachedFile(t, source, fmt.Sprintf("%s-%d", kind, size), size, cached)
+				set[kind] = append(set[kind], f)
 			}
-			if got := openCached(t, w.path).cachedAll(t); got != 0 {
-				t.Errorf("%d pages of the archive are cached", got)
+			for _, size := range []int64{40*mib + 1000, 20 * mib, 3*mib + 5} {
+				add("big-hot", size, true)
+				add("big-cold", size, false)
 			}
+			for i := range int64(40) {
+				add("small-hot", 1+7_000*i, true)
+				add("small-cold", 1+7_000*i, false)
+			}
+			count := func(kind string) (cached, all int64) {
+				for _, f := range set[kind] {
+					cached, all = cached+f.cachedAll(t), all+pages(f.size)
+				}
+				return cached, all
+			}
+			check := func(when string) {
+				t.Helper()
+				for kind, hot := range map[string]bool{"big-hot": true, "big-cold": false, "small-hot": true, "small-cold": false} {
+					cached, all := count(kind)
+					checkCached(t, when+", "+kind, cached, all, hot)
+				}
+				checkCached(t, when+", hot half", half.cached(t, 0, 16*mib), pages(16*mib), true)
+				checkCached(t, when+", cold half", half.cached(t, 16*mib, half.size), pages(24*mib), false)
+			}
+			check("before")
+			w := write(t, Options{Concurrency: 2}, Source{Name: "data", Path: source})
+			check("after")
+			made := openCached(t, w.path)
+			checkCached(t, "the archive", made.cachedAll(t), pages(made.size), false)
 		})
 	}
 }
@@ -147,11 +178,6 @@ func openCached(t *testing.T, path string) cachedFile {
 		t.Fatal(err)
 	}
 	return cachedFile{f, st.Size()}
-}
-
-func (f cachedFile) cachedAll(t *testing.T) int64 {
-	t.Helper()
-	return f.cached(t, 0, f.size)
 }
 
 func TestUncachedReader(t *testing.T) {
@@ -178,9 +204,8 @@ func TestUncachedReader(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if got, want := f.cachedAll(t), pages(8*mib); got != want {
-		t.Errorf("%d pages are cached, before it were %d", got, want)
-	}
+	checkCached(t, "what was cached before", f.cached(t, 0, 8*mib), pages(8*mib), true)
+	checkCached(t, "the rest", f.cached(t, 8*mib, size), pages(size-8*mib), false)
 	var path *os.PathError
 	if _, err := r.ReadAt(buf, -1); !errors.As(err, &path) || path.Path != f.Name() {
 		t.Errorf("error %v doesn't name the file", err)
@@ -188,12 +213,16 @@ func TestUncachedReader(t *testing.T) {
 }
 
 func TestPagesAreCountedAlike(t *testing.T) {
-	f := newCachedFile(t, diskDir(t), "file", 5*mib+1, 2*mib+1)
-	for _, length := range []int64{4096, mib, 2 * mib, 5*mib + 1} {
-		got, err := pagesMapped(int(f.Fd()), 0, length)
-		if want := min(pages(length), pages(2*mib+1)); err != nil || got != want {
-			t.Errorf("%d bytes: mincore says %d, want %d; error %v", length, got, want, err)
+	f := newCachedFile(t, diskDir(t), "file", 9*mib+1, 4*mib)
+	for _, r := range []struct {
+		from, to int64
+		want     bool
+	}{{0, 4096, true}, {0, 4 * mib, true}, {mib, 2 * mib, true}, {4 * mib, 9*mib + 1, false}} {
+		got, err := pagesMapped(int(f.Fd()), r.from, r.to-r.from)
+		if err != nil {
+			t.Fatal(err)
 		}
+		checkCached(t, fmt.Sprintf("from %d to %d", r.from, r.to), got, pages(r.to-r.from), r.want)
 	}
 }
 

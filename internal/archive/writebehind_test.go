@@ -40,9 +40,7 @@ func TestWrittenFileLeavesThePageCache(t *testing.T) {
 	if err := w.end(int(f.Fd())); err != nil {
 		t.Fatal(err)
 	}
-	if got := file.cachedAll(t); got != 0 {
-		t.Errorf("%d pages are cached", got)
-	}
+	checkCached(t, "the file", file.cachedAll(t), pages(size), false)
 }
 
 // TestFailureToBringItToDiskIsTold fails the way a disk does that gives up after the write itself went well. The kernel
