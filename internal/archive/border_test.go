@@ -148,6 +148,7 @@ func TestARunOfOldEntries(t *testing.T) {
 		"the first changed":   {[]step{changed(first), second}, false, true},
 		"the last changed":    {[]step{first, changed(second)}, false, true},
 		"the second only":     {[]step{second}, false, false},
+		"one twice":           {[]step{first, first}, false, true},
 		"of different frames": {[]step{first, {oldEntry{frame: other, ordinal: 1}, true, true}}, false, true},
 	} {
 		var r oldRun

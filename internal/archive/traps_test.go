@@ -117,7 +117,8 @@ func TestStoresThroughASharedMapping(t *testing.T) {
 	}
 	defer func() { _ = unix.Munmap(mapped) }()
 	copy(mapped, "before")
-	one := write(t, Options{now: later, flush: unix.Syncfs}, source)
+	one := written{path: filepath.Join(t.TempDir(), "one")}
+	writeTo(t, one.path, "", Options{now: later}, source)
 	tick(t, path)
 	copy(mapped, "after ")
 	two := afterAlone(t, one.path, Options{}, source)
@@ -139,7 +140,7 @@ func TestRacyFilesAreNotTrusted(t *testing.T) {
 		}
 	}
 	opened()
-	two := after(t, one.path, Options{}, source)
+	two := afterAlone(t, one.path, Options{}, source)
 	if opened() == 0 {
 		t.Error("racy files were trusted")
 	}
