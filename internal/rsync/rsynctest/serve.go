@@ -9,9 +9,12 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"os"
 	"os/exec"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listener starts a process for each connection, which has it as standard input and output, as inetd(8) does.
@@ -22,6 +25,7 @@ type Listener struct {
 	listener net.Listener
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
+	lock     string // a file that what the processes started holds a lock on; empty if they wait for it themselves
 	mu       sync.Mutex
 	said     bytes.Buffer
 }
@@ -42,15 +46,23 @@ func (l *Listener) Said() string {
 
 // Close ends all processes and waits for them.
 func (l *Listener) Close() {
-	l.listener.Close()
 	l.cancel()
-	l.running.Wait()
+	l.Drain()
 }
 
 // Drain takes no more connections, and waits until the processes have ended by themselves.
 func (l *Listener) Drain() {
 	l.listener.Close()
 	l.running.Wait()
+	if l.lock == "" {
+		return
+	}
+	file, err := os.Open(l.lock)
+	if err != nil {
+		return // Nothing was ever started.
+	}
+	defer file.Close()
+	_ = unix.Flock(int(file.Fd()), unix.LOCK_EX)
 }
 
 // listen begins to listen, until the test's end.

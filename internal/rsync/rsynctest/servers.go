@@ -44,9 +44,10 @@ func SSH(t testing.TB) (rsync.SSH, *Listener) {
 	t.Helper()
 	dir := t.TempDir()
 	hostKey, key := makeKey(t, dir, "host"), makeKey(t, dir, "client")
-	config, known := filepath.Join(dir, "sshd_config"), filepath.Join(dir, "known_hosts")
-	put(t, config, fmt.Sprintf("HostKey %s\nAuthorizedKeysFile %s.pub\nStrictModes no\nPidFile none\nUsePAM no\n"+
-		"PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n", hostKey, key))
+	config, known, lock := filepath.Join(dir, "sshd_config"), filepath.Join(dir, "known_hosts"), filepath.Join(dir, "lock")
+	// sshd doesn't wait for the rsync that it started when its client goes away. The lock is held until that ends.
+	put(t, config, fmt.Sprintf("ForceCommand exec flock --shared %s sh -c \"$SSH_ORIGINAL_COMMAND\"\nHostKey %s\nAuthorizedKeysFile %s.pub\nStrictModes no\nPidFile none\nUsePAM no\n"+
+		"PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n", lock, hostKey, key))
 	if os.Geteuid() == 0 {
 		// The service makes it when it starts. Where the service never did, sshd wants it all the same.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
@@ -54,6 +55,7 @@ func SSH(t testing.TB) (rsync.SSH, *Listener) {
 		}
 	}
 	l := serve(t, "/usr/sbin/sshd", "-i", "-e", "-f", config)
+	l.lock = lock
 	public, err := os.ReadFile(hostKey + ".pub")
 	if err != nil {
 		t.Fatal(err)
