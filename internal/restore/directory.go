@@ -29,6 +29,7 @@ type directory struct {
 	inherits bool              // what is made in it gets access control lists from it
 	entry    *index.Entry      // nil if it isn't known
 	header   *tarstream.Header // nil if it is lost or not wanted
+	before   *unix.Stat_t      // what it was, if it was there
 	uses     atomic.Int64
 }
 
@@ -56,7 +57,7 @@ func (d *directory) release() {
 // finish sets the metadata.
 func (d *directory) finish() error {
 	if d.entry == nil || !d.wanted && !d.made {
-		return nil
+		return d.putBack()
 	}
 	if err := d.r.describe(opened(d.fd), d.path, d.entry, d.header, !d.made); err != nil {
 		return err
@@ -69,6 +70,26 @@ func (d *directory) finish() error {
 	}
 	return nil
 }
+
+// putBack undoes what the restore itself did to a directory whose metadata aren't wanted.
+func (d *directory) putBack() error {
+	if d.before == nil {
+		return nil
+	}
+	if !mayWrite(d.before) {
+		if err := retry(func() error { return unix.Fchmod(d.fd, d.before.Mode&0o7777) }); err != nil {
+			return fmt.Errorf("set mode of %q: %w", d.path, err)
+		}
+	}
+	if d.r.anew {
+		// Its time was set by the pass before this one.
+		return setModTime(d.fd, ".", modTime(d.before), 0)
+	}
+	return nil
+}
+
+// mayWrite tells whether a directory's owner may make files in it.
+func mayWrite(st *unix.Stat_t) bool { return st.Mode&0o300 == 0o300 }
 
 // openTop gives a source's root as a directory. The caller has one use of it.
 func (r *restorer) openTop(source string) (*directory, error) {
@@ -140,7 +161,10 @@ func (d *directory) takeOver() error {
 		d.inherits = true
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(d.fd, &st); err == nil && st.Mode&0o300 != 0o300 && int(st.Uid) == os.Geteuid() {
+	if err := retry(func() error { return unix.Fstat(d.fd, &st) }); err != nil {
+		return fmt.Errorf("stat directory %q: %w", d.path, err)
+	}
+	if d.before = &st; !mayWrite(&st) && int(st.Uid) == os.Geteuid() {
 		// It gets the mode of the archive when all is in it.
 		_ = unix.Fchmod(d.fd, st.Mode&0o7777|0o700)
 	}
