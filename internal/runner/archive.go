@@ -135,7 +135,11 @@ func (r *run) explainWrite(pending *catalog.NewBackup, err error) error {
 	if spaceErr == nil {
 		free = humanBytes(space.Free)
 	}
-	return fmt.Errorf("--directory %s ran out of space while the archive %s was written: about %s were expected to be needed, "+
-		"%s are free after what was written has been removed; earlier backups are intact: free some space or make the volume "+
-		"bigger (%w)", r.config.Directory, pending.Name(), humanBytes(r.measurement.EstimatedBytes), free, err)
+	expected := ""
+	if n := r.measurement.EstimatedBytes; n > 0 {
+		expected = "about " + humanBytes(n) + " were expected to be needed, "
+	}
+	return fmt.Errorf("--directory %s ran out of space while the archive %s was written: %s%s are free after what was written "+
+		"has been removed; earlier backups are intact: free some space or make the volume bigger (%w)", r.config.Directory,
+		pending.Name(), expected, free, err)
 }

@@ -96,23 +96,32 @@ func (r *run) check(ctx context.Context) error {
 	return full
 }
 
-// checkRoom compares what the archive will newly occupy with what is free.
+// checkRoom compares what the archive will newly occupy with what is free. To measure that takes another walk through the
+// sources. It is left out where there would be room for all that their file systems can hold, and an earlier archive
+// tells how much there is to be done.
 func (r *run) checkRoom(ctx context.Context) error {
+	space, err := catalog.MeasureSpace(r.config.Directory)
+	if err != nil {
+		return err
+	}
+	if bound, ok := archive.Bound(r.config.Sources); ok && r.previous != nil && space.Free >= bound+slack {
+		r.measurement = archive.Measurement{Files: r.earlier.Files, Entries: r.earlier.Entries, Bytes: r.earlier.BytesRead}
+		r.log.Info("there is room for all that the sources can hold", "bound", bound, "free", space.Free)
+		return nil
+	}
 	r.log.Info("measuring the sources")
-	measurement, err := archive.Measure(ctx, r.config.Sources, archive.MeasureOptions{
+	r.measurement, err = archive.Measure(ctx, r.config.Sources, archive.MeasureOptions{
 		Destinations: r.destinations(), Previous: r.previous, Level: r.config.Level, Target: r.config.Directory,
 	})
 	if err != nil {
 		return err
 	}
-	space, err := catalog.MeasureSpace(r.config.Directory)
-	if err != nil {
+	if space, err = catalog.MeasureSpace(r.config.Directory); err != nil {
 		return err
 	}
-	r.measurement = measurement
-	r.log.Info("measured the sources", "files", measurement.Files, "bytes", measurement.Bytes,
-		"estimate", measurement.EstimatedBytes, "free", space.Free)
-	return checkSpace("--directory", r.config.Directory, space, measurement.EstimatedBytes)
+	r.log.Info("measured the sources", "files", r.measurement.Files, "bytes", r.measurement.Bytes,
+		"estimate", r.measurement.EstimatedBytes, "free", space.Free)
+	return checkSpace("--directory", r.config.Directory, space, r.measurement.EstimatedBytes)
 }
 
 // checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs

@@ -29,7 +29,7 @@ func (r *run) openPrevious() {
 		r.log.Warn("the earlier archive can't be reused", "previous", b.File, "error", err)
 		return
 	}
-	r.previous = f
+	r.previous, r.earlier = f, b.Summary
 	r.log.Info("reusing what hasn't changed", "previous", b.File)
 }
 

@@ -58,12 +58,13 @@ type run struct {
 
 	rsync       rsync.Command
 	held        *catalog.Lock
-	here        []catalog.Backup // The backup directory as it was when the run began.
-	previous    *os.File         // The archive to reuse from; nil if there is none.
-	measurement archive.Measurement
-	made        *catalog.Backup // The run's own archive: nil until it has its name.
-	mirror      *mirror         // nil until everything was sent.
-	faults      []*fault        // What went wrong; the first one decides.
+	here        []catalog.Backup    // The backup directory as it was when the run began.
+	previous    *os.File            // The archive to reuse from; nil if there is none.
+	earlier     archive.Summary     // What that archive says is in it.
+	measurement archive.Measurement // What there is to be done, as far as one knows before.
+	made        *catalog.Backup     // The run's own archive: nil until it has its name.
+	mirror      *mirror             // nil until everything was sent.
+	faults      []*fault            // What went wrong; the first one decides.
 }
 
 // Run does one run and returns what is to be said of it, with the exit status. It never returns without a report. When
