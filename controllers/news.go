@@ -78,8 +78,8 @@ func damageNews(before, after *backupv1alpha1.Run) *news {
 		return nil
 	}
 	return &news{corev1.EventTypeWarning, backupv1alpha1.ReasonArchiveDamaged, actionBackup, fmt.Sprintf(
-		"%s: the archive %s is damaged in the storage; the new one, %s, is whole: check all others with backup-operator "+
-			"verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive)}
+		"%s: the archive %s is damaged, or was changed, in the storage; the new one, %s, is whole: check all others with "+
+			"backup-operator verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive)}
 }
 
 func outcomeWord(outcome backupv1alpha1.Outcome) string {

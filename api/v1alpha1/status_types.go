@@ -144,8 +144,8 @@ type Run struct {
 	// +optional
 	ReusedFrom string `json:"reusedFrom,omitempty"`
 
-	// damagedArchive is the file name of an earlier archive in which the run found damage. The archive that it made is
-	// not affected: it has those parts from the volumes.
+	// damagedArchive is the file name of an earlier archive in which the run found damage, or which was changed meanwhile.
+	// The archive that it made is not affected: it has those parts from the volumes.
 	// +optional
 	DamagedArchive string `json:"damagedArchive,omitempty"`
 
