@@ -100,8 +100,18 @@ func newest(backups []catalog.Backup, note io.Writer) (catalog.Backup, error) {
 	return catalog.Backup{}, errors.New("there is no complete backup; to take another one, give its name with --backup")
 }
 
-// openBackup opens a backup's file. The caller closes it.
-func openBackup(directory string, b catalog.Backup) (*os.File, int64, error) {
+// backupFile is a backup's file. Reading it leaves the page cache as it was found.
+type backupFile struct {
+	*archive.Uncached
+	file *os.File
+}
+
+func (f *backupFile) Close() error {
+	return errors.Join(f.Uncached.Close(), f.file.Close())
+}
+
+// openBackup opens a backup's file, and tells its size. The caller closes it.
+func openBackup(directory string, b catalog.Backup) (*backupFile, int64, error) {
 	f, err := os.OpenFile(filepath.Join(directory, b.File), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
@@ -114,11 +124,11 @@ func openBackup(directory string, b catalog.Backup) (*os.File, int64, error) {
 		_ = f.Close()
 		return nil, 0, err
 	}
-	return f, st.Size(), nil
+	return &backupFile{archive.NewUncached(f), f}, st.Size(), nil
 }
 
 // openArchive opens a backup for reading. The caller closes the file.
-func openArchive(directory string, b catalog.Backup) (*archive.Archive, *os.File, error) {
+func openArchive(directory string, b catalog.Backup) (*archive.Archive, io.Closer, error) {
 	f, size, err := openBackup(directory, b)
 	if err != nil {
 		return nil, nil, err

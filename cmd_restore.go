@@ -85,6 +85,7 @@ func runRestore(cmd *cobra.Command, flags *restoreFlags) error {
 	if err != nil {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	}
+	useMemory(log)
 	backups, err := flags.find(cmd, cmd.ErrOrStderr())
 	if err != nil {
 		return err

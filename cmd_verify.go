@@ -57,6 +57,9 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 	if err != nil {
 		return err
 	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	standBack(log)
+	useMemory(log)
 	damaged := false
 	for _, b := range backups {
 		if which.name == allBackups && b.State == catalog.Foreign {
