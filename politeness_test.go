@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"appliance.io/backup-operator/internal/archive"
 )
 
 func TestMemoryThatSomebodyHasChosenStays(t *testing.T) {
@@ -46,8 +49,8 @@ func TestBackupInLittleMemory(t *testing.T) {
 		writeText(t, filepath.Join(work, "data", fmt.Sprintf("log-%d", i)), 3<<20)
 	}
 	group := newMemoryCgroup(t, limit)
-	cmd := exec.Command("/bin/sh", "-c", `echo $$ >"$0" && exec backup-operator "$@"`, filepath.Join(group.dir, "cgroup.procs"),
-		"backup", "--policy=orbit/appliance", "--source=data="+filepath.Join(work, "data"), "--level=19",
+	cmd := group.command("backup-operator", "backup", "--policy=orbit/appliance", "--level=19",
+		"--source=data="+filepath.Join(work, "data"),
 		"--directory="+filepath.Join(work, "backups"), "--prefix=app", "--keep=2", "--rsync-directory="+filepath.Join(work, "mirror"))
 	// As on a machine of many processors.
 	for _, variable := range append(os.Environ(), "GOMAXPROCS=8") {
@@ -67,6 +70,114 @@ func TestBackupInLittleMemory(t *testing.T) {
 	}
 }
 
+// TestHotFilesStayCached lets files that are in use, a backup of ten times as much, and its verification share the memory
+// of a cgroup that has no room for both. What cat does in place of the backup shows what would become of them.
+func TestHotFilesStayCached(t *testing.T) {
+	const hotSize, limit = 32 << 20, 192 << 20
+	work := diskDir(t)
+	hot := filepath.Join(work, "hot")
+	writeRandom(t, hot, hotSize)
+	for i := range 10 {
+		writeRandom(t, filepath.Join(work, "data", fmt.Sprintf("recording-%d", i)), hotSize)
+	}
+	group := newMemoryCgroup(t, limit)
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := group.command(args...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	begin := func() {
+		t.Helper()
+		dropCached(t, work)
+		run("sh", "-c", "cat "+hot+" >/dev/null")
+		if cached := cachedBytes(t, hot); cached < hotSize*9/10 {
+			t.Fatalf("only %d bytes are cached to begin with", cached)
+		}
+	}
+
+	begin()
+	run("sh", "-c", "cat "+filepath.Join(work, "data")+"/* >/dev/null")
+	if cached := cachedBytes(t, hot); cached > hotSize/2 {
+		t.Fatalf("cat leaves %d of %d bytes cached: this proves nothing", cached, hotSize)
+	}
+
+	begin()
+	run("backup-operator", "backup", "--policy=orbit/appliance", "--source=data="+filepath.Join(work, "data"),
+		"--directory="+filepath.Join(work, "backups"), "--prefix=app", "--keep=2")
+	if cached := cachedBytes(t, hot); cached < hotSize*9/10 {
+		t.Errorf("after the backup, %d of %d bytes are cached", cached, hotSize)
+	}
+	run("backup-operator", "verify", "--directory="+filepath.Join(work, "backups"))
+	if cached := cachedBytes(t, hot); cached < hotSize*9/10 {
+		t.Errorf("after the verification, %d of %d bytes are cached", cached, hotSize)
+	}
+}
+
+// diskDir is an empty directory on a file system that isn't all cache.
+func diskDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Type != unix.TMPFS_MAGIC {
+		return dir
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "backup-operator-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// writeRandom writes a file to disk that can't be compressed.
+func writeRandom(t *testing.T, file string, size int) {
+	t.Helper()
+	content := make([]byte, size)
+	if _, err := rand.Read(content); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, content)
+}
+
+// dropCached drops all files below a directory from the page cache.
+func dropCached(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		archive.DropCached(f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cachedBytes is how much of a file is in the page cache.
+func cachedBytes(t *testing.T, file string) int64 {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var stat unix.Cachestat_t
+	if err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{}, &stat, 0); err != nil {
+		t.Fatal(err)
+	}
+	return int64(stat.Cache) * int64(os.Getpagesize())
+}
+
 // writeText writes a file of a size that is worth compressing.
 func writeText(t *testing.T, file string, size int) {
 	t.Helper()
@@ -74,10 +185,21 @@ func writeText(t *testing.T, file string, size int) {
 	if _, err := rand.Read(random); err != nil {
 		t.Fatal(err)
 	}
+	writeFile(t, file, fmt.Appendf(nil, "%x", random))
+}
+
+// writeFile writes a file to disk.
+func writeFile(t *testing.T, file string, content []byte) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, "%x", random), 0o600); err != nil {
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,6 +231,12 @@ func newMemoryCgroup(t *testing.T, limit int64) memoryCgroup {
 		t.Fatal(err)
 	}
 	return memoryCgroup{dir, events}
+}
+
+// command is a command that runs in the cgroup.
+func (g memoryCgroup) command(args ...string) *exec.Cmd {
+	enter := []string{"-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(g.dir, "cgroup.procs")}
+	return exec.Command("/bin/sh", append(enter, args...)...)
 }
 
 // events tells what became of processes for want of memory.

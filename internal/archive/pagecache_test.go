@@ -27,7 +27,7 @@ func diskDir(t *testing.T) string {
 	if s.Type != unix.TMPFS_MAGIC {
 		return dir
 	}
-	dir, err := os.MkdirTemp(".", "tmp-")
+	dir, err := os.MkdirTemp("/var/tmp", "backup-operator-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
