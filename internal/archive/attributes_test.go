@@ -106,7 +106,7 @@ func TestGNUTarRestoresOddXattrs(t *testing.T) {
 	root := built(t, treetest.Dir{Entries: treetest.Entries{"f": treetest.File{Content: "x", Meta: treetest.Meta{Xattrs: attrs}}}})
 	w := write(t, Options{}, Source{Name: "data", Path: root})
 	target := t.TempDir()
-	run(t, nil, "tar", "--zstd", "--xattrs", "--xattrs-include=*", "-xpf", w.path, "-C", target)
+	run(t, "tar", "--zstd", "--xattrs", "--xattrs-include=*", "-xpf", w.path, "-C", target)
 	treetest.AssertEqual(t, root, filepath.Join(target, "data"))
 }
 

@@ -53,7 +53,7 @@ func TestLinksResolveWhateverBecameOfTheFirstName(t *testing.T) {
 				}
 				two := after(t, one.path, Options{}, source)
 				target := t.TempDir()
-				run(t, nil, "tar", "--zstd", "-xpf", two.path, "-C", target)
+				run(t, "tar", "--zstd", "-xpf", two.path, "-C", target)
 				treetest.AssertEqual(t, source.Path, filepath.Join(target, "data"))
 			})
 		}

@@ -204,7 +204,7 @@ func TestARestoredSourceIsStoredOnce(t *testing.T) {
 	source := trusted(t, mixed())
 	one := first(t, source)
 	copied := filepath.Join(trustedDir(t), "copy")
-	run(t, nil, "cp", "-a", source.Path, copied)
+	run(t, "cp", "-a", source.Path, copied)
 	two := after(t, one.path, Options{}, Source{Name: "data", Path: copied})
 	if r := two.result.Reuse; r.NewBytes != index.Alignment {
 		t.Errorf("%+v", r)

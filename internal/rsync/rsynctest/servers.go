@@ -46,7 +46,8 @@ func SSH(t testing.TB) (rsync.SSH, *Listener) {
 	hostKey, key := makeKey(t, dir, "host"), makeKey(t, dir, "client")
 	config, known, lock := filepath.Join(dir, "sshd_config"), filepath.Join(dir, "known_hosts"), filepath.Join(dir, "lock")
 	// sshd doesn't wait for the rsync that it started when its client goes away. The lock is held until that ends.
-	put(t, config, fmt.Sprintf("ForceCommand exec flock --shared %s sh -c \"$SSH_ORIGINAL_COMMAND\"\nHostKey %s\nAuthorizedKeysFile %s.pub\nStrictModes no\nPidFile none\nUsePAM no\n"+
+	put(t, config, fmt.Sprintf("ForceCommand exec flock --shared %s sh -c \"$SSH_ORIGINAL_COMMAND\"\n"+
+		"HostKey %s\nAuthorizedKeysFile %s.pub\nStrictModes no\nPidFile none\nUsePAM no\n"+
 		"PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n", lock, hostKey, key))
 	if os.Geteuid() == 0 {
 		// The service makes it when it starts. Where the service never did, sshd wants it all the same.
