@@ -164,6 +164,7 @@ func TestSparseFileThatShrinksIsIncomplete(t *testing.T) {
 func TestVanishedFilesLeaveItComplete(t *testing.T) {
 	root := built(t, treetest.Dir{Entries: treetest.Entries{
 		"a":  treetest.File{Content: random(32<<20, 1)},
+		"a+": treetest.Dir{Entries: smallFiles(2 * aheadBatch * aheadBatches)}, // The walk is that far ahead.
 		"b":  treetest.File{Content: "gone"},
 		"c":  treetest.Dir{Entries: treetest.Entries{"gone": treetest.File{}}},
 		"d1": treetest.File{Content: "linked"}, "d2": treetest.HardLink{To: "d1"},

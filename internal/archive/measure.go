@@ -63,7 +63,7 @@ func Measure(ctx context.Context, sources []Source, opts MeasureOptions) (Measur
 	m := &measurer{sampler: sampler{compressor: c, step: samplePiece}, shares: sharesSpace(opts.Target, old)}
 	for _, t := range trees {
 		m.old = old.cursorOf(t.name, func(error) {})
-		err := t.walk(ctx, m)
+		err := t.walkAhead(ctx, m)
 		m.endGroup()
 		if err != nil {
 			return Measurement{}, err

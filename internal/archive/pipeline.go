@@ -122,12 +122,17 @@ func (p *pipeline) build(w *worker) {
 func (p *pipeline) guard(do func() error) {
 	defer func() {
 		if v := recover(); v != nil {
-			p.cancel(fmt.Errorf("internal error, please report it: %v\n%s", v, debug.Stack()))
+			p.cancel(internalError(v))
 		}
 	}()
 	if err := do(); err != nil {
 		p.cancel(err)
 	}
+}
+
+// internalError is the error that a panic is turned into.
+func internalError(panicked any) error {
+	return fmt.Errorf("internal error, please report it: %v\n%s", panicked, debug.Stack())
 }
 
 // write is the sink. It alone writes, counts and calls the caller's functions.

@@ -127,6 +127,17 @@ func (t *tree) walk(ctx context.Context, v visitor) error {
 	return w.directory(t.root, t.name)
 }
 
+// walkAhead is walk with a visitor that is busy while the walk goes on.
+func (t *tree) walkAhead(ctx context.Context, v visitor) error {
+	a := newAhead(v)
+	err := t.walk(ctx, a)
+	a.close()
+	if failed := a.failed(); failed != nil {
+		return failed
+	}
+	return err
+}
+
 // directory visits what is in a directory whose path in the archive is given.
 func (w *walker) directory(d *directory, path string) error {
 	names, err := readNames(d.fd, w.buf)

@@ -100,8 +100,8 @@ func openFilesAllow() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 1
 	}
-	// Two frames per worker are on their way, and some more.
-	return max(1, int(min(limit.Cur, 1<<20))/(3*groupDirectories)-1)
+	// Two frames per worker are on their way, and some more; and what the walk found ahead of them.
+	return max(1, (int(min(limit.Cur, 1<<20))-aheadBatch*aheadBatches)/(3*groupDirectories)-1)
 }
 
 func newSummary(sources []Source) *Summary {
@@ -226,7 +226,7 @@ func walkAll(p *pipeline, trees []*tree, old *previous, self fileID) error {
 	for i, t := range trees {
 		g := &grouper{source: i, output: self, acquire: p.acquire, submit: p.submit}
 		g.old = old.cursorOf(t.name, func(err error) { g.note(t.name, Damaged, old.describe(err)) })
-		err := t.walk(p.ctx, g)
+		err := t.walkAhead(p.ctx, g)
 		g.flush()
 		if err == nil {
 			err = g.err
