@@ -113,7 +113,11 @@ func (r *run) synchronize(ctx context.Context) error {
 	if err := catalog.SyncDirectory(dir); err != nil {
 		return directoryFault(flag, dir, err)
 	}
-	return r.checkSent(send)
+	if err := r.checkSent(send); err != nil {
+		return err
+	}
+	dropCached(append(pathsOf(r.config.Directory, send), pathsOf(dir, send)...))
+	return nil
 }
 
 // bytesToSend is how many bytes of a directory's backups, with their sidecars, the mirror doesn't have yet. One that it
@@ -147,6 +151,9 @@ func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving stri
 			"bytesPerSecond", int64(float64(p.Bytes)/time.Since(began).Seconds()))
 	})
 	defer watch.stop()
+	defer tidyCache(tidyInterval, func() []string {
+		return append(pathsOf(r.config.Directory, backups), filesIn(receiving)...)
+	})()
 	var total rsync.Result
 	for _, files := range [][]string{sidecars, archives} {
 		result, err := r.rsync.Run(ctx, rsync.Options{
