@@ -49,7 +49,8 @@ func (c *chosen) addFlags(cmd *cobra.Command, names string) {
 // over.
 func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, error) {
 	if c.directory == "" {
-		return nil, &usageError{command: cmd.CommandPath(), err: errors.New("--directory: give the directory that holds the backups")}
+		err := errors.New("--directory: give the directory that holds the backups")
+		return nil, &usageError{command: cmd.CommandPath(), err: err}
 	}
 	backups, err := catalog.List(c.directory, c.prefix)
 	if err != nil {
@@ -67,7 +68,8 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 	}
 	i := slices.IndexFunc(backups, func(b catalog.Backup) bool { return b.File == c.name })
 	if i < 0 {
-		return nil, &invalidError{fmt.Errorf("--backup %q: there is no such backup in %s; \"list\" tells the names", c.name, c.directory)}
+		err := fmt.Errorf("--backup %q: there is no such backup in %s; \"list\" tells the names", c.name, c.directory)
+		return nil, &invalidError{err}
 	}
 	return backups[i : i+1], nil
 }

@@ -125,6 +125,7 @@ walls=(
   "controllers controllers appliance.io/backup-operator/internal/archive"
   "controllers controllers appliance.io/backup-operator/internal/runner"
   "report internal/report appliance.io/backup-operator/internal/treetest"
+  "restore internal/restore appliance.io/backup-operator/internal/catalog"
   "rsync internal/rsync appliance.io/backup-operator/internal/archive"
   "runner internal/runner appliance.io/backup-operator/api/v1alpha1"
   "no-kubernetes internal/archive k8s.io/api/core/v1"

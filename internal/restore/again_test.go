@@ -210,7 +210,6 @@ func assertNothingIsHalf(t *testing.T, source, target string) {
 	}
 	for path, facts := range got {
 		w := want[path]
-		facts.Links, w.Links = "", ""
 		if facts.Type == "file" && (facts.SHA256 != w.SHA256 || facts.Mode != w.Mode || facts.ModTime != w.ModTime) {
 			t.Errorf("%s is half there: %+v", path, facts)
 		}

@@ -25,7 +25,6 @@ type bigFile struct {
 	member member // of which it has its own use of the parent
 	header *tarstream.Header
 	hash   hash.Hash
-	hashed int64
 
 	// ready is closed when the frame in which the file begins is done. Then state, fd and header are settled.
 	ready     chan struct{}
@@ -96,33 +95,45 @@ func (r *restorer) begin(m *member, header *tarstream.Header, data []byte) error
 	if err != nil {
 		return err
 	}
-	if b.what = what; what == alike {
-		if b.fd, err = openAt(m.parent.fd, m.name, unix.O_RDONLY, 0); err != nil {
-			return err
-		}
-		there := make([]byte, len(data))
-		if readData(b.fd, header, there, 0) != nil {
-			return b.differs()
-		}
-		data, b.state = there, bigComparing
+	b.what = what
+	if what == alike {
+		data, err = b.beginComparing(data)
 	} else {
-		if b.fd, b.temporary, err = r.create(m.parent); err != nil {
-			return err
-		}
-		if header.Sparse {
-			err = os.NewSyscallError("truncate", retry(func() error { return unix.Ftruncate(b.fd, header.Size) }))
-		}
-		if err == nil {
-			err = writeData(b.fd, header, data, 0)
-		}
-		if err != nil {
-			return err
-		}
-		b.state = bigWriting
+		err = b.beginWriting(data)
+	}
+	if err != nil || b.failed.Load() {
+		b.state = bigGone
+		return err
 	}
 	b.hash.Write(data)
-	b.hashed = int64(len(data))
 	return nil
+}
+
+// beginComparing opens the file that stands, and gives what it has in the place of data.
+func (b *bigFile) beginComparing(data []byte) (there []byte, err error) {
+	if b.fd, err = openAt(b.member.parent.fd, b.member.name, unix.O_RDONLY, 0); err != nil {
+		return nil, err
+	}
+	b.state, there = bigComparing, make([]byte, len(data))
+	if readData(b.fd, b.header, there, 0) != nil {
+		return nil, b.differs()
+	}
+	return there, nil
+}
+
+// beginWriting makes the new file.
+func (b *bigFile) beginWriting(data []byte) (err error) {
+	if b.fd, b.temporary, err = b.r.create(b.member.parent); err != nil {
+		return err
+	}
+	b.state = bigWriting
+	if b.header.Sparse {
+		err = os.NewSyscallError("truncate", retry(func() error { return unix.Ftruncate(b.fd, b.header.Size) }))
+	}
+	if err == nil {
+		err = writeData(b.fd, b.header, data, 0)
+	}
+	return err
 }
 
 // differs is what becomes of a file that only looked the same.

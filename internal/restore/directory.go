@@ -168,22 +168,37 @@ func (d *directory) takeOver() error {
 		// It gets the mode of the archive when all is in it.
 		_ = unix.Fchmod(d.fd, st.Mode&0o7777|0o700)
 	}
-	buf := make([]byte, 16<<10)
-	var left, names []string
-	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
+	return d.tidy()
+}
+
+// tidy removes what an interrupted restore left in the directory.
+func (d *directory) tidy() error {
+	names, err := d.leftovers()
+	if err != nil {
 		return fmt.Errorf("list directory %q: %w", d.path, err)
 	}
-	for {
+	for _, name := range names {
+		if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EISDIR) {
+			return fmt.Errorf("remove what an interrupted restore left in %q: %w", d.path, err)
+		}
+	}
+	return nil
+}
+
+// leftovers lists the temporary names in the directory.
+func (d *directory) leftovers() (left []string, err error) {
+	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 16<<10)
+	for names := []string(nil); ; {
 		n := 0
 		err := retry(func() (err error) {
 			n, err = unix.ReadDirent(d.fd, buf)
 			return err
 		})
-		if err != nil {
-			return fmt.Errorf("list directory %q: %w", d.path, err)
-		}
-		if n <= 0 {
-			break
+		if err != nil || n <= 0 {
+			return left, err
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
 		for _, name := range names {
@@ -192,10 +207,4 @@ func (d *directory) takeOver() error {
 			}
 		}
 	}
-	for _, name := range left {
-		if err := unix.Unlinkat(d.fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EISDIR) {
-			return fmt.Errorf("remove what an interrupted restore left in %q: %w", d.path, err)
-		}
-	}
-	return nil
 }

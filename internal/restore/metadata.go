@@ -54,9 +54,11 @@ func named(dir int, name string, path int) handle {
 }
 
 // describe gives a file its owner, attributes and mode, in an order in which nothing undoes what came before: changing
-// the owner takes away setuid and capabilities, and a mode may take away the right to set attributes. header is nil if
-// it is lost; dropOld says that it may have access control lists that aren't the archive's. The time of modification comes last of all, when the content is there, and isn't set here. What can't be
-// set is noted, and doesn't end the restore; an error is one that does.
+// the owner takes away setuid and capabilities, and a mode may take away the right to set attributes. The time of
+// modification comes last of all, when the content is there, and isn't set here.
+//
+// header is nil if it is lost. dropOld says that the file may have access control lists that aren't the archive's. What
+// can't be set is noted, and doesn't end the restore; an error is one that does.
 func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarstream.Header, dropOld bool) error {
 	var failed error
 	mode := e.Mode

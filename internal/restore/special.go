@@ -105,7 +105,8 @@ func (r *restorer) dress(m *member, header *tarstream.Header, name string) error
 		defer unix.Close(fd)
 		path = fd
 	}
-	if err := r.describe(named(m.parent.fd, name, path), m.path, &m.entry, header, !m.parent.made || m.parent.inherits); err != nil {
+	dropOld := !m.parent.made || m.parent.inherits
+	if err := r.describe(named(m.parent.fd, name, path), m.path, &m.entry, header, dropOld); err != nil {
 		return err
 	}
 	if err := setModTime(m.parent.fd, name, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -28,6 +28,13 @@ func Check(e *index.Entry, last string) error {
 		return fmt.Errorf("has headers of %d bytes", e.Headers)
 	case e.Data < 0 || e.Data > maxData || e.Size < e.Data:
 		return fmt.Errorf("has the absurd size %d", e.Data)
+	}
+	return checkLink(e)
+}
+
+// checkLink refuses links that no writer makes.
+func checkLink(e *index.Entry) error {
+	switch {
 	case e.Type == index.HardLink && (!ValidPath(e.Link) || index.SourceOf(e.Link) != index.SourceOf(e.Path) ||
 		index.Compare(e.Link, e.Path) >= 0):
 		return fmt.Errorf("is a link to %.300q, which is not an entry before it in its source", e.Link)
