@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -27,7 +26,7 @@ import (
 func TestMemoryThatSomebodyHasChosenStays(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(64 << 20))
 	t.Setenv("GOMEMLIMIT", "64MiB")
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	if got := useMemory(log); got != 64<<20 || debug.SetMemoryLimit(-1) != 64<<20 {
 		t.Errorf("%d bytes, and the runtime's limit is %d", got, debug.SetMemoryLimit(-1))
 	}

@@ -121,6 +121,8 @@ verify_manifests() {
 walls=(
   "api api/v1alpha1 appliance.io/backup-operator/internal/report"
   "archive internal/archive appliance.io/backup-operator/internal/report"
+  "priority internal/priority appliance.io/backup-operator/internal/report"
+  "cgroup internal/cgroup appliance.io/backup-operator/internal/report"
   "catalog internal/catalog appliance.io/backup-operator/internal/rsync"
   "controllers controllers appliance.io/backup-operator/internal/archive"
   "controllers controllers appliance.io/backup-operator/internal/runner"

@@ -201,6 +201,7 @@ func TestUncachedReader(t *testing.T) {
 	if limit := pages(70 * mib); peak > limit {
 		t.Errorf("%d pages were cached at a time, more than %d", peak, limit)
 	}
+	t.Logf("at most %d pages were cached at a time", peak)
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}

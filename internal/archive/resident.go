@@ -47,7 +47,7 @@ func pagesMappedAt(fd int, offset, length int64) (int64, error) {
 	defer func() { _ = unix.Munmap(memory) }()
 	page := os.Getpagesize()
 	resident := make([]byte, (len(memory)+page-1)/page)
-	_, _, errno := unix.Syscall(unix.SYS_MINCORE,
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, //nolint:gosec // There is no function for it that would spare the pointers.
 		uintptr(unsafe.Pointer(&memory[0])), uintptr(len(memory)), uintptr(unsafe.Pointer(&resident[0])))
 	if errno != 0 {
 		return 0, errno

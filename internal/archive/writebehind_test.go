@@ -37,6 +37,7 @@ func TestWrittenFileLeavesThePageCache(t *testing.T) {
 	if limit := pages(40 * mib); peak > limit {
 		t.Errorf("%d pages were cached at a time, more than %d", peak, limit)
 	}
+	t.Logf("at most %d pages were cached at a time", peak)
 	if err := w.end(int(f.Fd())); err != nil {
 		t.Fatal(err)
 	}

@@ -50,11 +50,10 @@ func Lower() error {
 		if err != nil {
 			return fmt.Errorf("lower the priority: list the threads: %w", err)
 		}
-		changed := false
-		if changed, failed = lowerAll(threads); changed {
+		var changed bool
+		changed, failed = lowerAll(threads)
+		if quiet++; changed {
 			quiet = 0
-		} else {
-			quiet++
 		}
 	}
 	if failed != nil {
