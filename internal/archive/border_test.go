@@ -82,7 +82,7 @@ func TestSizesOfGroups(t *testing.T) {
 					t.Errorf("a group of %d bytes", n)
 				}
 			}
-			if average := total / int64(len(groups)); average < 400<<10 || average > 700<<10 {
+			if average := total / int64(len(groups)); average < 192<<10 || average > 384<<10 {
 				t.Errorf("groups of %d bytes on average", average)
 			}
 		})

@@ -14,12 +14,47 @@ import (
 	"appliance.io/backup-operator/internal/archive/index"
 )
 
-// writeChecksums writes the list of the files in an archive that has just been written, from its own index: only now
-// it is certain that the archive needn't be made again, and so the list is what a reader will find.
-func writeChecksums(ctx context.Context, to io.Writer, out *output, blocks []index.BlockRef) error {
-	if to == nil {
+// heldChecksums is how many bytes of the list are held while the archive is made.
+const heldChecksums = 8 << 20
+
+// checksums is the list of the files in an archive, on its way. It is written when the archive is done: only then it is
+// certain that the archive needn't be made again. A short list is held until then; what a long one says is read from the
+// archive's own index.
+type checksums struct {
+	to   io.Writer // nil if nobody wants it
+	held []byte
+	long bool
+}
+
+// add takes the entries of the next frames down.
+func (c *checksums) add(entries []index.Entry) {
+	if c.to == nil || c.long {
+		return
+	}
+	for i := range entries {
+		c.held = appendChecksum(c.held, &entries[i])
+	}
+	if len(c.held) > heldChecksums {
+		c.long, c.held = true, nil
+	}
+}
+
+// write writes the list, when the archive with the given blocks has been written.
+func (c *checksums) write(ctx context.Context, out *output, blocks []index.BlockRef) error {
+	if c.to == nil {
 		return nil
 	}
+	if c.long {
+		return writeChecksums(ctx, c.to, out, blocks)
+	}
+	if _, err := c.to.Write(c.held); err != nil {
+		return fmt.Errorf("write the list of checksums: %w", err)
+	}
+	return nil
+}
+
+// writeChecksums writes the list from the index of an archive.
+func writeChecksums(ctx context.Context, to io.Writer, out *output, blocks []index.BlockRef) error {
 	a := &Archive{r: out.file, size: out.size, blocks: blocks, decoder: NewDecoder(1)}
 	defer a.decoder.Close()
 	w := bufio.NewWriterSize(to, 256<<10)

@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/treetest"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,13 +56,29 @@ func TestAListThatCanNotBeWrittenIsAnError(t *testing.T) {
 	if _, err := tryWrite(t, t.Context(), Options{Checksums: brokenWriter{}}, source); !errors.Is(err, unix.EDQUOT) {
 		t.Errorf("got error %v, want %v", err, unix.EDQUOT)
 	}
+}
+
+// TestALongListIsTheSame: it is read from the archive's index, and a short one isn't.
+func TestALongListIsTheSame(t *testing.T) {
+	w := write(t, Options{}, Source{Name: "data", Path: built(t, corpus())})
+	file := opened(t, w.path)
+	out := &output{file: file.file, size: w.result.Size}
+	var long bytes.Buffer
+	list := checksums{to: &long, held: bytes.Repeat([]byte("x"), heldChecksums)}
+	list.add([]index.Entry{{Path: "data/x", Type: index.Regular}})
+	if err := list.write(t.Context(), out, file.archive.Blocks()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(w.checksums), long.String()); diff != "" {
+		t.Errorf("(-short +long):\n%s", diff)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	opts := Options{Checksums: brokenWriter{}, Progress: func(p Progress) {
-		if p.Files == 1 {
-			cancel()
-		}
-	}}
-	if _, err := tryWrite(t, ctx, opts, source); !errors.Is(err, context.Canceled) {
+	cancel()
+	if err := list.write(ctx, out, file.archive.Blocks()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want %v", err, context.Canceled)
+	}
+	list.to = brokenWriter{}
+	if err := list.write(t.Context(), out, file.archive.Blocks()); !errors.Is(err, unix.EDQUOT) {
+		t.Errorf("got error %v, want %v", err, unix.EDQUOT)
 	}
 }

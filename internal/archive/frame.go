@@ -124,7 +124,7 @@ func (f *frame) restore(m *member) error {
 	promised := m.promised()
 	var ok bool
 	f.in, ok = f.appendEntry(f.in, &m.item)
-	if promised && (!ok || m.item.stat.id != saw || len(f.warnings) > warnings) {
+	if promised && (!ok || m.item.idRead() != saw || len(f.warnings) > warnings) {
 		return &distrustedError{m.item.path, errors.New("it has changed meanwhile")}
 	}
 	return nil
@@ -144,9 +144,10 @@ func (f *frame) readChunk() error {
 	if f.chunk.last {
 		f.in = appendPadding(f.in, c.dataSize())
 	}
-	if f.chunk.content != nil {
+	if f.chunk.hashed {
 		return nil // See finish.
 	}
+	// The file's hash is the previous archive's, so this must be what that one held.
 	if kind, err := c.verdict(); kind != "" {
 		return &distrustedError{c.path, err}
 	}

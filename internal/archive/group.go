@@ -183,11 +183,7 @@ func (g *grouper) read(it *item) (member, error) {
 	if err != nil {
 		return member{}, err
 	}
-	if it.stat.kind() != unix.S_IFREG {
-		// It was read by its name, under which there may be another one by now, or nothing.
-		now, _ := lstatAt(it.parent.fd, it.name)
-		it.stat.id = now.id
-	}
+	it.stat.id = it.idRead()
 	return member{raw: raw, entry: j.entries[0]}, nil
 }
 

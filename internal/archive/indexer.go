@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"io"
 	"sync"
 
 	"appliance.io/backup-operator/internal/archive/index"
@@ -34,6 +35,7 @@ type indexer struct {
 	open    bool           // the last entry of the block is a big file of which not all is known yet
 	hash    hash.Hash      // of that file
 	raw     []byte
+	list    checksums
 
 	mu      sync.Mutex
 	records []byte // finished blocks, yet to be written
@@ -42,12 +44,12 @@ type indexer struct {
 	err     error
 }
 
-func newIndexer(sources []SourceSummary) (*indexer, error) {
+func newIndexer(sources []SourceSummary, list io.Writer) (*indexer, error) {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	x := &indexer{encoder: encoder, hash: sha256.New()}
+	x := &indexer{encoder: encoder, hash: sha256.New(), list: checksums{to: list}}
 	for _, s := range sources {
 		x.sources = append(x.sources, s.Name)
 	}
@@ -105,6 +107,7 @@ func (x *indexer) close(f *frame) {
 // seal finishes the block. The frames of a file that was open may be too many for one; what is too much goes into blocks
 // without entries.
 func (x *indexer) seal() {
+	x.list.add(x.block.Entries)
 	rest := x.block
 	ref := x.ref
 	for len(rest.Frames) > 0 {

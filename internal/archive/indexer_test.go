@@ -25,7 +25,7 @@ func newIndexed(t *testing.T, sources ...string) *indexed {
 	for _, s := range sources {
 		summaries = append(summaries, SourceSummary{Name: s})
 	}
-	x, err := newIndexer(summaries)
+	x, err := newIndexer(summaries, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

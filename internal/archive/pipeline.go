@@ -42,7 +42,7 @@ func newPipeline(ctx context.Context, out *output, old *previous, summary *Summa
 		}
 		workers[i] = &worker{compressor: c, old: old, copies: out.method == MethodCopy, runs: opts.VerifyRuns}
 	}
-	x, err := newIndexer(summary.Sources)
+	x, err := newIndexer(summary.Sources, opts.Checksums)
 	if err != nil {
 		return nil, err
 	}

@@ -63,3 +63,13 @@ func (it *item) lookAgain() error {
 	}
 	return nil
 }
+
+// idRead tells which file it is that an entry has just been made of. One that isn't a regular file was read by its name,
+// under which there may be another one by now, or nothing.
+func (it *item) idRead() fileID {
+	if it.stat.kind() == unix.S_IFREG {
+		return it.stat.id
+	}
+	now, _ := lstatAt(it.parent.fd, it.name)
+	return now.id
+}

@@ -175,7 +175,7 @@ func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) e
 		return err
 	}
 	w.reuse.SharedBytes = w.out.shared
-	return writeChecksums(ctx, w.options.Checksums, w.out, p.indexer.refs)
+	return p.indexer.list.write(ctx, w.out, p.indexer.refs)
 }
 
 // begin writes the head, and finds out how frames can be taken over.
