@@ -89,8 +89,8 @@ func (c *checker) entry(e *index.Entry) error {
 	}
 	st, err := statAt(dir, baseName(e.Path))
 	switch {
-	case errors.Is(err, unix.ENOENT):
-		return nil
+	case errors.Is(err, unix.ENOENT), concernsOneFile(err):
+		return nil // What can't be there, or be looked at, is told of when it is restored.
 	case err != nil:
 		return fmt.Errorf("look at %q in the target: %w", e.Path, err)
 	case !mayBe(dir, &st, e):

@@ -109,13 +109,18 @@ func (l *lookup) locate(n int) (*located, error) {
 	if err := checkEntry(&where.entry, ""); err != nil {
 		return nil, err
 	}
+	content := l.block.Frames[where.frame].Content
 	for i := first; i < n; i++ {
 		if err := checkEntry(&l.block.Entries[i], ""); err != nil {
 			return nil, err
 		}
-		if where.at += tarstream.Span(&l.block.Entries[i]); where.at > l.block.Frames[where.frame].Content {
+		if where.at += tarstream.Span(&l.block.Entries[i]); where.at > content {
 			return nil, malformed(where.entry.Path, "is not in its frame")
 		}
+	}
+	last := n+1 == first+l.block.Frames[where.frame].Entries
+	if where.at+where.entry.Headers > content || where.at+tarstream.Span(&where.entry) > content && !last {
+		return nil, malformed(where.entry.Path, "is not in its frame")
 	}
 	return where, nil
 }

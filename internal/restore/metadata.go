@@ -20,6 +20,9 @@ const (
 	setIDs     = unix.S_ISUID | unix.S_ISGID
 )
 
+// errNoRoom means that an attribute is bigger than the target's file system takes.
+var errNoRoom = errors.New("too big for the attributes of a file here")
+
 // handle is how the metadata of a file is reached: an open file, or one that can't be opened by its name in an open
 // directory.
 type handle struct {
@@ -63,7 +66,7 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 	var failed error
 	mode := e.Mode
 	try := func(what string, err error) error {
-		if err != nil && !concernsOneFile(err) {
+		if err != nil && !concernsOneFile(err) && !errors.Is(err, errNoRoom) {
 			return fmt.Errorf("set %s of %q: %w", what, path, err)
 		}
 		if err != nil {
@@ -72,9 +75,12 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 		return nil
 	}
 	err := retry(func() error { return h.chown(int(e.UID), int(e.GID)) })
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) {
+	if err != nil {
 		// What runs as its owner must not run as somebody else.
-		mode, err = mode&^setIDs, nil
+		mode &^= setIDs
+	}
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) {
+		err = nil
 		r.ledger.unowned()
 	}
 	if err := try("owner", err); err != nil {
@@ -103,6 +109,10 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 func setXattrs(h handle, header *tarstream.Header, try func(string, error) error) error {
 	for _, x := range header.Xattrs {
 		err := retry(func() error { return h.setXattr(x.Name, x.Value) })
+		if errors.Is(err, unix.ENOSPC) {
+			// ext4 says so where an attribute is too big for it. If the disk is full, the next file tells.
+			err = fmt.Errorf("%w: %w", errNoRoom, err)
+		}
 		if err := try("attribute "+strconv.Quote(x.Name), err); err != nil {
 			return err
 		}
