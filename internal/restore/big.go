@@ -115,7 +115,7 @@ func (b *bigFile) beginComparing(data []byte) (there []byte, err error) {
 		return nil, err
 	}
 	b.state, there = bigComparing, make([]byte, len(data))
-	if readData(b.fd, b.header, there, 0) != nil {
+	if readData(b.fd, b.header, there, 0) != nil || !b.r.emptyHoles(b.fd, b.header) {
 		return nil, b.differs()
 	}
 	return there, nil
@@ -151,7 +151,14 @@ func (b *bigFile) differs() error {
 func (r *restorer) restoreAnew(path string) {
 	r.ledger.mutex.Lock()
 	defer r.ledger.mutex.Unlock()
-	r.again = append(r.again, path)
+	r.again[path] = true
+}
+
+// isRestoredAnew tells whether a file is one of these.
+func (r *restorer) isRestoredAnew(path string) bool {
+	r.ledger.mutex.Lock()
+	defer r.ledger.mutex.Unlock()
+	return r.again[path]
 }
 
 // doPiece writes a piece of a file, or reads it for a comparison, in parallel with others.

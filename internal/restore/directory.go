@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 
 	"appliance.io/backup-operator/internal/archive/index"
@@ -47,6 +46,8 @@ func (d *directory) release() {
 		if err := d.finish(); err != nil {
 			d.r.cancel(err)
 		}
+	} else {
+		_ = d.putBack() // The restore ends with another error already.
 	}
 	if d.owned {
 		_ = unix.Close(d.fd)
@@ -202,7 +203,7 @@ func (d *directory) leftovers() (left []string, err error) {
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
 		for _, name := range names {
-			if strings.HasPrefix(name, temporaryPrefix) {
+			if isTemporary(name) {
 				left = append(left, name)
 			}
 		}

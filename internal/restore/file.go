@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
@@ -39,6 +40,15 @@ const (
 // temporaryName is a new name for what isn't complete.
 func (r *restorer) temporaryName() string {
 	return temporaryPrefix + r.token + "." + strconv.FormatInt(r.temporary.Add(1), 10)
+}
+
+// isTemporary tells whether a name is one of these, of any restore.
+func isTemporary(name string) bool {
+	rest, ours := strings.CutPrefix(name, temporaryPrefix)
+	token, number, ok := strings.Cut(rest, ".")
+	_, notHex := strconv.ParseUint(token, 16, 32)
+	_, notNumber := strconv.ParseUint(number, 10, 63)
+	return ours && ok && notHex == nil && notNumber == nil
 }
 
 // create makes a new file under a temporary name.
@@ -165,7 +175,7 @@ func (r *restorer) keep(m *member, header *tarstream.Header, data []byte) (bool,
 	defer unix.Close(fd)
 	there := make([]byte, len(data))
 	// What can't be read isn't the same.
-	if readData(fd, header, there, 0) != nil || !bytes.Equal(there, data) {
+	if readData(fd, header, there, 0) != nil || !bytes.Equal(there, data) || !r.emptyHoles(fd, header) {
 		return false, nil
 	}
 	return true, r.standAs(m, header, fd)

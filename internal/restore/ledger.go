@@ -14,6 +14,8 @@ type ledger struct {
 	mutex  sync.Mutex
 	result Result
 	warn   func(Warning)
+	// missing are the paths under which nothing is, or something else than in the archive. No link must go there.
+	missing map[string]bool
 }
 
 // note tells of an entry that isn't restored as it should be.
@@ -30,9 +32,19 @@ func (l *ledger) note(path string, kind Kind, err error) {
 	case Partial:
 		l.result.Partial++
 	}
+	if kind != Partial {
+		l.missing[path] = true
+	}
 	if l.warn != nil {
 		l.warn(Warning{Path: path, Kind: kind, Err: err.Error()})
 	}
+}
+
+// misses tells whether an entry was noted as not restored.
+func (l *ledger) misses(path string) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.missing[path]
 }
 
 // lose counts an entry that is lost and of which nothing is known.

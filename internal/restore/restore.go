@@ -24,6 +24,8 @@ package restore
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"appliance.io/backup-operator/internal/archive"
 )
@@ -139,25 +141,29 @@ func Run(ctx context.Context, a *archive.Archive, opts Options) (Result, error) 
 		return Result{}, err
 	}
 	defer roots.close()
+	if err := sel.requireTargets(l, roots); err != nil {
+		return Result{}, err
+	}
 	if !opts.Overwrite {
 		if err := roots.check(ctx, l, sel); err != nil {
 			return Result{}, err
 		}
 	}
-	r := &restorer{archive: a, lookup: l, roots: roots, options: &opts, ledger: ledger{warn: opts.Warn}}
+	r := &restorer{archive: a, lookup: l, roots: roots, options: &opts, ledger: ledger{warn: opts.Warn, missing: map[string]bool{}}}
 	if err := r.run(ctx, sel); err != nil {
 		return r.ledger.result, err
 	}
 	r.ledger.result.Unmatched = sel.unmatched()
-	return r.ledger.result, roots.flush()
+	return r.ledger.result, r.flush()
 }
 
 // run restores what is selected, and then, anew, the files that turned out to differ.
 func (r *restorer) run(ctx context.Context, sel *selection) error {
+	r.again = map[string]bool{}
 	if err := r.pass(ctx, sel); err != nil || len(r.again) == 0 {
 		return err
 	}
-	sel = selectPaths(r.again)
+	sel = selectPaths(slices.Sorted(maps.Keys(r.again)))
 	r.again, r.anew = nil, true
 	return r.pass(ctx, sel)
 }

@@ -35,7 +35,7 @@ type restorer struct {
 	temporary atomic.Int64
 
 	// again are the files that looked like those in the archive and weren't. anew says that this pass is for them.
-	again []string
+	again map[string]bool
 	anew  bool
 }
 

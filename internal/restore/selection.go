@@ -176,6 +176,16 @@ func (s *selection) requireLiterals(l *lookup) error {
 	return nil
 }
 
+// requireTargets fails if what is asked for is in a source that isn't restored.
+func (s *selection) requireTargets(l *lookup, rs roots) error {
+	for _, r := range s.include {
+		if source := index.SourceOf(r.base); rs[source] == nil && slices.Contains(l.sources, source) {
+			return fmt.Errorf("%w: there is none for the source %q, in which %q is; give one", ErrInvalidTarget, source, r.given)
+		}
+	}
+	return nil
+}
+
 // unmatched lists the patterns to include that nothing matched.
 func (s *selection) unmatched() []string {
 	var list []string

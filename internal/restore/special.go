@@ -118,6 +118,13 @@ func (r *restorer) dress(m *member, header *tarstream.Header, name string) error
 
 // link gives a file that is restored already a further name.
 func (r *restorer) link(m *member) error {
+	switch {
+	case r.isRestoredAnew(m.entry.Link):
+		r.restoreAnew(m.path)
+		return nil
+	case r.ledger.misses(m.entry.Link):
+		return fmt.Errorf("%w: its first name %q isn't restored", errContent, m.entry.Link)
+	}
 	source := index.SourceOf(m.entry.Link)
 	dir, err := openBelow(r.roots[source].fd(), strings.TrimPrefix(parentPath(m.entry.Link), source))
 	if err != nil {
