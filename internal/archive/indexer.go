@@ -30,7 +30,7 @@ type indexer struct {
 	sources []string
 	block   index.Block
 	ref     index.BlockRef // of the block
-	paths   int            // bytes of paths in the block
+	paths   int            // bytes of paths and links in the block
 	stream  int64          // end of the tar stream so far
 	open    bool           // the last entry of the block is a big file of which not all is known yet
 	hash    hash.Hash      // of that file
@@ -84,7 +84,7 @@ func (x *indexer) place(f *frame) {
 	x.block.Frames = append(x.block.Frames, f.info)
 	x.block.Entries = append(x.block.Entries, f.entries...)
 	for i := range f.entries {
-		x.paths += len(f.entries[i].Path)
+		x.paths += len(f.entries[i].Path) + len(f.entries[i].Link)
 	}
 	x.ref.Stored += f.info.Stored
 	x.stream += f.info.Content

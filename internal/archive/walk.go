@@ -164,8 +164,18 @@ const (
 	secondLook look = true
 )
 
+// longestPath is how long a path in the archive may be, in bytes. No program can name a file by a longer one, and the index
+// could not be read that is full of them.
+const longestPath = 64 << 10
+
+var errTooLong = fmt.Errorf("its path is longer than %d bytes", longestPath)
+
 // entry visits one name in a directory, and what is below it.
 func (w *walker) entry(parent *directory, name, path string, l look) error {
+	if len(path) > longestPath {
+		w.visitor.note(path, Unreadable, errTooLong)
+		return nil
+	}
 	st, err := lstatAt(parent.fd, name)
 	if err != nil {
 		w.noteError(path, "stat", err)

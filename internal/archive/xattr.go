@@ -46,8 +46,13 @@ func xattrsAt(dir int, name string) xattrReader {
 	}
 }
 
-// records gives a file's extended attributes and ACLs as pax records. Attributes that can't be read are left out and
-// told in the error, with the others returned all the same.
+// maxAttributes is how many bytes of attributes an entry may have: sixteen of the biggest ones that there can be. A file
+// may have hundreds of times as much, and a frame that is made of such entries must fit into memory, here and where the
+// archive is read.
+const maxAttributes = 1 << 20
+
+// records gives a file's extended attributes and ACLs as pax records. Attributes that can't be read, or are too many, are
+// left out and told in the error, with the others returned all the same.
 func (r xattrReader) records() ([]record, error) {
 	names, err := fill(r.list)
 	if err != nil || len(names) == 0 {
@@ -55,11 +60,15 @@ func (r xattrReader) records() ([]record, error) {
 	}
 	var records []record
 	var failed error
+	room := maxAttributes
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
 		value, err := fill(func(dst []byte) (int, error) { return r.get(name, dst) })
 		if err == nil {
 			var rec record
 			rec, err = xattrRecord(name, value)
+			if room -= len(rec.key) + len(rec.value); room < 0 {
+				return records, errors.Join(failed, fmt.Errorf("extended attributes of more than %d bytes", maxAttributes))
+			}
 			if err == nil && rec.key != "" {
 				records = append(records, rec)
 			}
