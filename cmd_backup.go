@@ -96,7 +96,7 @@ func backup(cmd *cobra.Command, flags backupFlags) error {
 		return refuse(cmd, flags.terminationLog, &usageError{command: cmd.CommandPath(), err: err})
 	}
 	standBack(log)
-	flags.config.Concurrency = fitMemory(log, flags.config.Level)
+	flags.config.Concurrency = writersThatFit(log, flags.config.Level)
 	flags.config.Tool = "backup-operator " + programVersion()
 	result, exit := runner.Run(cmd.Context(), flags.config, runner.Environment{Log: log, Now: time.Now})
 	if err := writeReport(flags.terminationLog, result); err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -85,7 +84,6 @@ func runRestore(cmd *cobra.Command, flags *restoreFlags) error {
 	if err != nil {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	}
-	useMemory(log)
 	backups, err := flags.find(cmd, cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -109,7 +107,7 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 		log.Info("restoring", "files", p.Files, "ofFiles", b.Summary.Files, "bytes", p.Bytes, "ofBytes", b.Summary.BytesRead)
 	})
 	flags.options.Progress = progress.set
-	flags.options.Concurrency = runtime.GOMAXPROCS(0)
+	flags.options.Concurrency = readersThatFit(log)
 	flags.options.Warn = func(w restore.Warning) {
 		log.Warn("not as in the backup", "path", w.Path, "what", w.Kind, "error", w.Err)
 	}

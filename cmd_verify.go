@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -59,13 +58,13 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	standBack(log)
-	useMemory(log)
+	opts := archive.VerifyOptions{Concurrency: readersThatFit(log)}
 	damaged := false
 	for _, b := range backups {
 		if which.name == allBackups && b.State == catalog.Foreign {
 			continue
 		}
-		v, err := verifyOne(cmd, which.directory, b, interval)
+		v, err := verifyOne(cmd, which.directory, b, interval, opts)
 		if err != nil {
 			return err
 		}
@@ -111,7 +110,9 @@ func newPrintedPath(path string) printedPath {
 }
 
 // verifyOne checks one backup.
-func verifyOne(cmd *cobra.Command, directory string, b catalog.Backup, interval time.Duration) (verifiedBackup, error) {
+func verifyOne(
+	cmd *cobra.Command, directory string, b catalog.Backup, interval time.Duration, opts archive.VerifyOptions,
+) (verifiedBackup, error) {
 	f, size, err := openBackup(directory, b)
 	if err != nil {
 		return verifiedBackup{}, err
@@ -123,10 +124,8 @@ func verifyOne(cmd *cobra.Command, directory string, b catalog.Backup, interval 
 	})
 	defer progress.stop()
 	out, began := verifiedBackup{Name: b.File, Bytes: size}, time.Now()
-	v, err := archive.Verify(cmd.Context(), f, size, archive.VerifyOptions{
-		Concurrency: runtime.GOMAXPROCS(0), Progress: progress.set,
-		Problem: func(p archive.Problem) { out.add(p) },
-	})
+	opts.Progress, opts.Problem = progress.set, func(p archive.Problem) { out.add(p) }
+	v, err := archive.Verify(cmd.Context(), f, size, opts)
 	if errors.Is(err, archive.ErrNoIndex) {
 		err = fmt.Errorf("%w; \"zstd -t\" checks it", err)
 	}

@@ -22,10 +22,22 @@ func standBack(log *slog.Logger) {
 	}
 }
 
-// fitMemory keeps the program within the memory that its container has, and returns how many workers of a level fit into
-// that, at most one for each processor. A GOMEMLIMIT that somebody has set counts instead.
-func fitMemory(log *slog.Logger, level int) int {
-	base, each := archive.Memory(level)
+// writersThatFit is how many workers may write an archive of a level.
+func writersThatFit(log *slog.Logger, level int) int {
+	base, each := archive.WriteMemory(level)
+	return fitMemory(log, base, each)
+}
+
+// readersThatFit is how many workers may read an archive.
+func readersThatFit(log *slog.Logger) int {
+	base, each := archive.ReadMemory()
+	return fitMemory(log, base, each)
+}
+
+// fitMemory keeps the program within the memory that its container has, and returns how many workers fit into that, of
+// which each takes so much and all together besides base: at most one for each processor. A GOMEMLIMIT that somebody has
+// set counts instead.
+func fitMemory(log *slog.Logger, base, each int64) int {
 	return cgroup.Workers(useMemory(log), base, each, runtime.GOMAXPROCS(0))
 }
 

@@ -30,11 +30,15 @@ func TestMemoryThatSomebodyHasChosenStays(t *testing.T) {
 	if got := useMemory(log); got != 64<<20 || debug.SetMemoryLimit(-1) != 64<<20 {
 		t.Errorf("%d bytes, and the runtime's limit is %d", got, debug.SetMemoryLimit(-1))
 	}
-	if n := fitMemory(log, 19); n != 1 {
+	if n := writersThatFit(log, 19); n != 1 {
 		t.Errorf("%d workers of level 19 in 64 MiB", n)
 	}
+	debug.SetMemoryLimit(48 << 20)
+	if n := readersThatFit(log); n != 1 {
+		t.Errorf("%d workers that read in 48 MiB", n)
+	}
 	debug.SetMemoryLimit(math.MaxInt64)
-	if n := fitMemory(log, 19); n != runtime.GOMAXPROCS(0) {
+	if n := writersThatFit(log, 19); n != runtime.GOMAXPROCS(0) {
 		t.Errorf("%d workers without a limit", n)
 	}
 }

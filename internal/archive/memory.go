@@ -3,10 +3,10 @@
 
 package archive
 
-// Memory tells about how much memory, in bytes, Write takes at a level: each of Options.Concurrency, and all together
+// WriteMemory tells about how much memory, in bytes, Write takes at a level: each of Options.Concurrency, and all together
 // besides. The figures are peaks as measured, program and all, and then some: a level's tables and a frame's buffers,
 // of which each worker has two in hand.
-func Memory(level int) (base, each int64) {
+func WriteMemory(level int) (base, each int64) {
 	const mib = 1 << 20
 	switch {
 	case level <= 5:
@@ -16,4 +16,10 @@ func Memory(level int) (base, each int64) {
 	default:
 		return 28 * mib, 72 * mib
 	}
+}
+
+// ReadMemory tells the same of reading an archive: of Verify, and of what restores.
+func ReadMemory() (base, each int64) {
+	const mib = 1 << 20
+	return 36 * mib, 10 * mib
 }
