@@ -16,6 +16,21 @@ type ledger struct {
 	warn   func(Warning)
 	// missing are the paths under which nothing is, or something else than in the archive. No link must go there.
 	missing map[string]bool
+
+	// touched are the entries that something was done to, unless there are many.
+	touched []string
+	many    bool
+}
+
+// touch remembers that something was done to an entry.
+func (l *ledger) touch(path string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.many = l.many || len(l.touched) == maxSingly; l.many {
+		l.touched = nil
+		return
+	}
+	l.touched = append(l.touched, path)
 }
 
 // note tells of an entry that isn't restored as it should be.

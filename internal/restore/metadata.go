@@ -63,6 +63,7 @@ func named(dir int, name string, path int) handle {
 // header is nil if it is lost. dropOld says that the file may have access control lists that aren't the archive's. What
 // can't be set is noted, and doesn't end the restore; an error is one that does.
 func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarstream.Header, dropOld bool) error {
+	r.ledger.touch(path)
 	var failed error
 	mode := e.Mode
 	try := func(what string, err error) error {

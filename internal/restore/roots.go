@@ -125,28 +125,6 @@ func (r *root) lock() error {
 
 func (r *root) fd() int { return int(r.file.Fd()) }
 
-// flush returns when everything is on the disks.
-func (rs roots) flush() error {
-	done := map[uint64]bool{}
-	for _, r := range rs {
-		if r.file == nil {
-			continue
-		}
-		var st unix.Stat_t
-		if err := unix.Fstat(r.fd(), &st); err != nil {
-			return fmt.Errorf("flush %s: %w", r.path, err)
-		}
-		if done[uint64(st.Dev)] {
-			continue
-		}
-		if err := retry(func() error { return unix.Syncfs(r.fd()) }); err != nil {
-			return fmt.Errorf("flush %s: %w", r.path, err)
-		}
-		done[uint64(st.Dev)] = true
-	}
-	return nil
-}
-
 // empty tells whether nothing was in any of them.
 func (rs roots) empty() bool {
 	for _, r := range rs {

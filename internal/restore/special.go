@@ -157,6 +157,7 @@ func (r *restorer) link(m *member) error {
 }
 
 func (r *restorer) linkAs(m *member, dir int, first string, what standing) error {
+	r.ledger.touch(m.path)
 	name := m.name
 	if what == replaced {
 		name = r.temporaryName()
