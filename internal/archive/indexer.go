@@ -29,7 +29,9 @@ type indexer struct {
 	encoder *zstd.Encoder
 	sources []string
 	block   index.Block
-	ref     index.BlockRef // of the block
+	ref     index.BlockRef // of the block, with rest and held
+	rest    index.Block    // further frames of a file that is open
+	held    piece          // of those before rest
 	paths   int            // bytes of paths and links in the block
 	stream  int64          // end of the tar stream so far
 	open    bool           // the last entry of the block is a big file of which not all is known yet
@@ -42,6 +44,12 @@ type indexer struct {
 	refs    []index.BlockRef
 	placed  int // of how many refs the offset is known; the others' count from where records begins
 	err     error
+}
+
+// piece is a row of finished blocks. Their offsets count from where the records begin.
+type piece struct {
+	records []byte
+	refs    []index.BlockRef
 }
 
 func newIndexer(sources []SourceSummary, list io.Writer) (*indexer, error) {
@@ -81,7 +89,11 @@ func (x *indexer) place(f *frame) {
 	if len(x.block.Frames) == 0 {
 		x.ref = index.BlockRef{Source: source, Data: f.offset, Stream: x.stream}
 	}
-	x.block.Frames = append(x.block.Frames, f.info)
+	if len(x.block.Frames) < index.MaxFrames {
+		x.block.Frames = append(x.block.Frames, f.info)
+	} else {
+		x.goOn(f.info)
+	}
 	x.block.Entries = append(x.block.Entries, f.entries...)
 	for i := range f.entries {
 		x.paths += len(f.entries[i].Path) + len(f.entries[i].Link)
@@ -94,6 +106,14 @@ func (x *indexer) place(f *frame) {
 	}
 }
 
+// goOn adds a frame of a file that is open, of more frames than its block may have.
+func (x *indexer) goOn(f index.Frame) {
+	if len(x.rest.Frames) == index.MaxFrames {
+		x.hold()
+	}
+	x.rest.Frames = append(x.rest.Frames, f)
+}
+
 // close completes the entry of a big file when its last chunk is there.
 func (x *indexer) close(f *frame) {
 	x.open = false
@@ -104,46 +124,61 @@ func (x *indexer) close(f *frame) {
 	}
 }
 
-// seal finishes the block. The frames of a file that was open may be too many for one; what is too much goes into blocks
-// without entries.
+// seal finishes the block, and those that hold the rest of its last file.
 func (x *indexer) seal() {
 	x.list.add(x.block.Entries)
-	rest := x.block
-	ref := x.ref
-	for len(rest.Frames) > 0 {
-		n := min(len(rest.Frames), index.MaxFrames)
-		b := index.Block{Frames: rest.Frames[:n], Entries: rest.Entries}
-		ref.Frames, ref.Entries, ref.First, ref.Stored, ref.Content = n, len(b.Entries), "", 0, 0
-		if ref.Entries > 0 {
-			ref.First = b.Entries[0].Path
-		}
-		for _, f := range b.Frames {
-			ref.Stored += f.Stored
-			ref.Content += f.Content
-		}
-		x.append(&b, ref)
-		ref.Data += ref.Stored
-		ref.Stream += ref.Content
-		rest = index.Block{Frames: rest.Frames[n:]}
+	if len(x.rest.Frames) > 0 {
+		x.hold()
+	}
+	var first piece
+	x.encode(&first, &x.block)
+	for _, p := range []piece{first, x.held} {
+		x.append(p)
 	}
 	x.block.Reset()
-	x.paths = 0
+	x.held, x.paths = piece{}, 0
 }
 
-// append adds a finished block to the records.
-func (x *indexer) append(b *index.Block, ref index.BlockRef) {
+// hold finishes a block of frames whose file goes on. It must wait for the one with the file's entry, before which
+// nothing of it may be written; as a record it takes a fraction of the memory.
+func (x *indexer) hold() {
+	x.encode(&x.held, &x.rest)
+	x.rest.Reset()
+}
+
+// encode appends a block to a piece of the index. Where its frames are is left for append to say.
+func (x *indexer) encode(p *piece, b *index.Block) {
+	ref := index.BlockRef{Offset: int64(len(p.records)), Frames: len(b.Frames), Entries: len(b.Entries)}
+	if ref.Entries > 0 {
+		ref.First = b.Entries[0].Path
+	}
+	for _, f := range b.Frames {
+		ref.Stored += f.Stored
+		ref.Content += f.Content
+	}
 	x.raw = index.AppendBlock(x.raw[:0], b)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	start := len(x.records)
-	records, err := appendCompressed(x.records, x.encoder, kindIndex, x.raw)
+	records, err := appendCompressed(p.records, x.encoder, kindIndex, x.raw)
 	if err != nil {
 		x.err = fmt.Errorf("write index: %w", err)
 		return
 	}
-	x.records = records
-	ref.Offset, ref.Length = int64(start), int64(len(records)-start)
-	x.refs = append(x.refs, ref)
+	ref.Length = int64(len(records)) - ref.Offset
+	p.records, p.refs = records, append(p.refs, ref)
+}
+
+// append adds finished blocks, whose frames follow each other from x.ref on, to the records.
+func (x *indexer) append(p piece) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	start := int64(len(x.records))
+	x.records = append(x.records, p.records...)
+	for _, ref := range p.refs {
+		ref.Offset += start
+		ref.Source, ref.Data, ref.Stream = x.ref.Source, x.ref.Data, x.ref.Stream
+		x.ref.Data += ref.Stored
+		x.ref.Stream += ref.Content
+		x.refs = append(x.refs, ref)
+	}
 }
 
 // takeRecords returns the records of at least so many bytes that are to be written at an offset; nil if there are fewer.

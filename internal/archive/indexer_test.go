@@ -66,7 +66,7 @@ func TestABigFileBelongsToItsEntry(t *testing.T) {
 	for name, opens := range map[string]bool{"read": true, "taken over": false} {
 		t.Run(name, func(t *testing.T) {
 			a := newIndexed(t, "data")
-			const chunks = 2*index.MaxFrames + 10
+			const chunks = 4*index.MaxFrames + 10
 			a.add(&frame{opens: opens}, "data/a", "data/big")
 			for i := range chunks {
 				f := &frame{in: []byte("xy"), chunk: chunk{size: 2, last: i == chunks-1, hashed: opens}}
@@ -99,6 +99,24 @@ func TestABigFileBelongsToItsEntry(t *testing.T) {
 				t.Errorf("%+v, %t", old, ok)
 			}
 		})
+	}
+}
+
+// TestTheFramesOfOneHugeFileTakeLittleMemory: none of them can be written before the file's entry, which is complete only
+// at its end.
+func TestTheFramesOfOneHugeFileTakeLittleMemory(t *testing.T) {
+	a := newIndexed(t, "data")
+	a.add(&frame{opens: true}, "data/big")
+	const chunks = 50 * index.MaxFrames
+	f := &frame{chunk: chunk{content: &content{}}}
+	for range chunks {
+		a.add(f)
+		if n := len(a.x.block.Frames) + len(a.x.rest.Frames); n > 2*index.MaxFrames {
+			t.Fatalf("%d frames are held", n)
+		}
+	}
+	if n := len(a.x.held.records); n > 8*chunks {
+		t.Errorf("%d bytes are held for %d frames", n, chunks)
 	}
 }
 
