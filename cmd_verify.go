@@ -59,24 +59,47 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	standBack(log)
 	opts := archive.VerifyOptions{Concurrency: readersThatFit(log)}
-	damaged := false
+	all := which.name == allBackups
+	checked, damaged := 0, false
+	var failed error
 	for _, b := range backups {
-		if which.name == allBackups && b.State == catalog.Foreign {
+		if all && b.State == catalog.Foreign {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is passed over: it is foreign\n", b.File)
 			continue
 		}
 		v, err := verifyOne(cmd, which.directory, b, interval, opts)
-		if err != nil {
+		switch {
+		case err == nil:
+		case !all || cmd.Context().Err() != nil:
 			return err
+		case errors.Is(err, os.ErrNotExist):
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is passed over: it was removed meanwhile\n", b.File)
+			continue
+		default:
+			failed = errors.Join(failed, err) // The others are still to be checked.
+			continue
 		}
+		checked++
 		damaged = damaged || !v.Good
 		if err := v.print(cmd.OutOrStdout(), asJSON); err != nil {
 			return err
 		}
 	}
-	if damaged {
+	return verdict(cmd, which.directory, checked, damaged, failed)
+}
+
+// verdict is what the program ends with when so many backups were checked. Damage outranks what couldn't be checked.
+func verdict(cmd *cobra.Command, directory string, checked int, damaged bool, failed error) error {
+	switch {
+	case damaged && failed != nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "Error: %s\n", failed)
+		fallthrough
+	case damaged:
 		return exitStatus(report.ExitIncomplete)
+	case failed == nil && checked == 0:
+		return &invalidError{fmt.Errorf("--directory %s: there are no backups", directory)}
 	}
-	return nil
+	return failed
 }
 
 // verifiedBackup is what is told of one backup, as one line of JSON. Fields are only ever added.
