@@ -89,7 +89,7 @@ type listedEntry struct {
 	GID     uint32       `json:"gid"`
 	Size    int64        `json:"size"`
 	Stored  int64        `json:"dataBytes"`
-	ModTime time.Time    `json:"mtime"`
+	ModTime string       `json:"mtime"`
 	Link    *printedPath `json:"link,omitempty"`
 	SHA256  string       `json:"sha256,omitempty"`
 	Sparse  bool         `json:"sparse,omitempty"`
@@ -105,7 +105,8 @@ func printEntryJSON(w io.Writer, e *index.Entry) error {
 	out := listedEntry{
 		printedPath: newPrintedPath(e.Path), Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
 		UID: e.UID, GID: e.GID, Size: e.Size, Stored: e.Data,
-		ModTime: time.Unix(e.ModTime.Sec, int64(e.ModTime.Nsec)).UTC(),
+		// As text, since time.Time has no JSON for the years after 9999, which files may have.
+		ModTime: time.Unix(e.ModTime.Sec, int64(e.ModTime.Nsec)).UTC().Format(time.RFC3339Nano),
 		Sparse:  e.Is(index.Sparse), Flawed: e.Is(index.Flawed),
 	}
 	if e.Link != "" {
