@@ -190,6 +190,21 @@ func TestEachSourceGoesWhereItShould(t *testing.T) {
 	}
 }
 
+func TestAPathInASourceWithoutATarget(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	treetest.Build(t, one, dir{Entries: entries{"a": file{Content: "a"}}})
+	treetest.Build(t, two, dir{Entries: entries{"b": file{Content: "b"}}})
+	_, a := archived(t, archive.Source{Name: "one", Path: one}, archive.Source{Name: "two", Path: two})
+	target := filepath.Join(t.TempDir(), "t")
+	opts := Options{Targets: map[string]string{"one": target}, Include: []string{"one/a", "two/b"}}
+	if _, err := restoreInto(t, a, opts); !errors.Is(err, ErrInvalidTarget) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
+	}
+}
+
 func TestTargetsThatCannotBeMeant(t *testing.T) {
 	b := backedUp(t, dir{Entries: entries{"a": file{}}})
 	target := t.TempDir()
