@@ -26,6 +26,8 @@ func TestLinksResolveWhateverBecameOfTheFirstName(t *testing.T) {
 			"moved behind": func(_ *testing.T, at func(string) string) error {
 				return os.Rename(at("a/first"), at("z/fourth"))
 			},
+			// No time of the file moves, and the first name is another one now.
+			"moved with its directory": func(_ *testing.T, at func(string) string) error { return os.Rename(at("a"), at("p2")) },
 			"its group changed": func(_ *testing.T, at func(string) string) error {
 				return os.WriteFile(at("a/firs"), []byte("before it"), 0o600)
 			},
@@ -42,10 +44,10 @@ func TestLinksResolveWhateverBecameOfTheFirstName(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				source := trusted(t, treetest.Entries{
 					"a": treetest.Dir{Entries: treetest.Entries{"first": treetest.File{Content: random(size, 1)}}},
-					"m": treetest.Dir{Entries: smallFiles(300)},
-					"z": treetest.Dir{Entries: treetest.Entries{
-						"second": treetest.HardLink{To: "a/first"}, "third": treetest.HardLink{To: "a/first"},
-					}},
+					"m": treetest.File{Content: random(smallFile+1, 2)}, // A big file ends a group.
+					"p": treetest.Dir{Entries: treetest.Entries{"second": treetest.HardLink{To: "a/first"}}},
+					"q": treetest.File{Content: random(smallFile+1, 3)},
+					"z": treetest.Dir{Entries: treetest.Entries{"third": treetest.HardLink{To: "a/first"}}},
 				})
 				one := first(t, source)
 				if err := change(t, func(p string) string { return filepath.Join(source.Path, p) }); err != nil {

@@ -5,6 +5,7 @@ package archive
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -47,7 +48,7 @@ func peakHeap(t *testing.T, root string, files int64) uint64 {
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	peak := uint64(0)
 	sources := []Source{{Name: "data", Path: root}}
-	opts := Options{Concurrency: 2, Progress: func(Progress) { peak = max(peak, liveHeap()) }, now: later}
+	opts := Options{Concurrency: 2, Progress: func(Progress) { peak = max(peak, liveHeap()) }, now: later, Checksums: io.Discard}
 	w := write(t, opts, sources...)
 	if w.result.Summary.Files != files {
 		t.Errorf("%d files in the archive, want %d", w.result.Summary.Files, files)
@@ -73,8 +74,8 @@ func peakHeap(t *testing.T, root string, files int64) uint64 {
 func TestMemoryDoesNotFollowTheNumberOfFiles(t *testing.T) {
 	few := peakHeap(t, manyFiles(t, 10, 400), 4_000)
 	many := peakHeap(t, manyFiles(t, 100, 400), 40_000)
-	// The index of the many is held until there is enough of it to be written.
-	if many > few+2<<20+2*heldRecords {
+	// The index of the many is held until there is enough of it to be written, and so are their checksums.
+	if many > few+2<<20+2*heldRecords+heldChecksums {
 		t.Errorf("4,000 files take %d KiB, 40,000 take %d KiB", few>>10, many>>10)
 	}
 	t.Logf("live heap: %d KiB at 4,000 files, %d KiB at 40,000", few>>10, many>>10)
@@ -85,7 +86,7 @@ func TestMemoryOfOneBigDirectoryIsItsNames(t *testing.T) {
 	few := peakHeap(t, manyFiles(t, 1, 4_000), 4_000)
 	many := peakHeap(t, manyFiles(t, 1, files), files)
 	// A name takes a string's 16 bytes in a slice that grew by doubling, and its own.
-	if limit := few + files*64 + 2<<20 + 2*heldRecords; many > limit {
+	if limit := few + files*64 + 2<<20 + 2*heldRecords + heldChecksums; many > limit {
 		t.Errorf("a directory of %d names takes %d KiB, more than %d", files, many>>10, limit>>10)
 	}
 	t.Logf("live heap: %d KiB at 4,000 names, %d KiB at %d", few>>10, many>>10, files)
