@@ -12,8 +12,8 @@
 //
 // The way of the data, one file of this package per step:
 //
-//	walk (directories, sorted)  →  entry (open, stat, read, tar header)  →  group (what shares a frame)
-//	  →  frame (compress, in parallel)  →  sink (in order to the file, hashed)
+//	walk (directories, sorted)  →  group (what shares a frame, and what the previous archive has of it)
+//	  →  worker (take over, or read and compress; in parallel)  →  pipeline (in order to the file)  →  indexer (hash, index)
 //
 // Sources are in use while they are read. A file that changes, grows, shrinks, vanishes or can't be read never breaks
 // the archive: it is reported through Options.Warn and counted in the Summary.
