@@ -138,7 +138,7 @@ func (c *checker) directory(path string, r *root) (int, error) {
 	switch {
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		c.conflict(path)
-	case err != nil && !errors.Is(err, unix.ENOENT):
+	case err != nil && !errors.Is(err, unix.ENOENT) && !concernsOneFile(err):
 		return -1, fmt.Errorf("look at %q in the target: %w", path, err)
 	}
 	c.stack = append(c.stack, step{path, fd})

@@ -60,11 +60,12 @@ func (d *directory) finish() error {
 	if d.entry == nil || !d.wanted && !d.made {
 		return d.putBack()
 	}
-	if err := d.r.describe(opened(d.fd), d.path, d.entry, d.header, !d.made); err != nil {
-		return err
-	}
+	// The time before the mode, which may forbid it. No metadata moves it.
 	if err := setModTime(d.fd, ".", d.entry.ModTime, 0); err != nil {
 		d.r.ledger.note(d.path, Partial, err)
+	}
+	if err := d.r.describe(opened(d.fd), d.path, d.entry, d.header, !d.made); err != nil {
+		return err
 	}
 	if d.wanted {
 		d.r.ledger.count(d.entry, false)
@@ -77,20 +78,43 @@ func (d *directory) putBack() error {
 	if d.before == nil {
 		return nil
 	}
-	if !mayWrite(d.before) {
+	if d.r.anew {
+		// Its time was set by the pass before this one.
+		if err := setModTime(d.fd, ".", modTime(d.before), 0); err != nil {
+			return err
+		}
+	}
+	if !mayUse(d.before) {
 		if err := retry(func() error { return unix.Fchmod(d.fd, d.before.Mode&0o7777) }); err != nil {
 			return fmt.Errorf("set mode of %q: %w", d.path, err)
 		}
 	}
-	if d.r.anew {
-		// Its time was set by the pass before this one.
-		return setModTime(d.fd, ".", modTime(d.before), 0)
-	}
 	return nil
 }
 
-// mayWrite tells whether a directory's owner may make files in it.
-func mayWrite(st *unix.Stat_t) bool { return st.Mode&0o300 == 0o300 }
+// mayUse tells whether a directory's owner may list it and make files in it.
+func mayUse(st *unix.Stat_t) bool { return st.Mode&0o700 == 0o700 }
+
+// openUp opens a directory that its owner may not read, if that is who restores. It gets its mode when all is in it.
+func (d *directory) openUp(name string) (int, error) {
+	path, err := openAt(d.parent.fd, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(path)
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(path, &st) }); err != nil {
+		return -1, os.NewSyscallError("stat", err)
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return -1, os.NewSyscallError("open", unix.EACCES)
+	}
+	if err := named(d.parent.fd, name, path).chmod(st.Mode&0o7777 | 0o700); err != nil {
+		return -1, os.NewSyscallError("chmod", err)
+	}
+	d.before = &st
+	return openAt(path, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+}
 
 // openTop gives a source's root as a directory. The caller has one use of it.
 func (r *restorer) openTop(source string) (*directory, error) {
@@ -146,7 +170,9 @@ func (d *directory) open(name string) error {
 	case !errors.Is(err, unix.EEXIST):
 		return fmt.Errorf("make directory %q: %w", d.path, err)
 	}
-	d.fd, err = openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if d.fd, err = openAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0); errors.Is(err, unix.EACCES) {
+		d.fd, err = d.openUp(name)
+	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return fmt.Errorf("%w: %q is a directory in the backup and something else in the target", ErrConflict, d.path)
 	}
@@ -165,7 +191,10 @@ func (d *directory) takeOver() error {
 	if err := retry(func() error { return unix.Fstat(d.fd, &st) }); err != nil {
 		return fmt.Errorf("stat directory %q: %w", d.path, err)
 	}
-	if d.before = &st; !mayWrite(&st) && int(st.Uid) == os.Geteuid() {
+	if d.before == nil {
+		d.before = &st
+	}
+	if !mayUse(&st) && int(st.Uid) == os.Geteuid() {
 		// It gets the mode of the archive when all is in it.
 		_ = unix.Fchmod(d.fd, st.Mode&0o7777|0o700)
 	}
