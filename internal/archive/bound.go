@@ -4,12 +4,8 @@
 package archive
 
 import (
-	"bufio"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,12 +22,7 @@ const (
 // tells without a look at any file. It is far more than will be needed, mostly: enough to know that there is enough, where
 // there is. It is false where file systems can't tell: where others are mounted below a source.
 func Bound(sources []Source) (int64, bool) {
-	mounts, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return 0, false
-	}
-	defer mounts.Close()
-	points, err := mountPoints(mounts)
+	mounts, err := readMounts()
 	if err != nil {
 		return 0, false
 	}
@@ -39,7 +30,7 @@ func Bound(sources []Source) (int64, bool) {
 	bound := int64(0)
 	for _, s := range sources {
 		path, err := filepath.EvalSymlinks(s.Path)
-		if err != nil || anyBelow(points, path) {
+		if err != nil || anyBelow(mounts, path) {
 			return 0, false
 		}
 		var stat unix.Statfs_t
@@ -57,26 +48,9 @@ func Bound(sources []Source) (int64, bool) {
 }
 
 // anyBelow tells whether something is mounted below a directory.
-func anyBelow(points []string, dir string) bool {
-	for _, p := range points {
-		if below, ok := strings.CutPrefix(p, strings.TrimSuffix(dir, "/")+"/"); ok && below != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// mountPoints reads where file systems are mounted: proc(5), mountinfo.
-func mountPoints(r io.Reader) ([]string, error) {
-	var points []string
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			return nil, fmt.Errorf("mountinfo: %w: %q", fs.ErrInvalid, lines.Text())
-		}
-		points = append(points, unescape.Replace(fields[4]))
-	}
-	return points, lines.Err()
+func anyBelow(mounts []mounted, dir string) bool {
+	return slices.ContainsFunc(mounts, func(m mounted) bool {
+		below, ok := strings.CutPrefix(m.point, strings.TrimSuffix(dir, "/")+"/")
+		return ok && below != ""
+	})
 }

@@ -6,36 +6,10 @@ package archive
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
-
-func TestMountPoints(t *testing.T) {
-	const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
-36 22 0:31 / /sources/da\040ta rw,relatime - nfs server:/data rw
-37 36 0:32 / /sources/da\040ta/in\134side rw - tmpfs tmpfs rw
-`
-	points, err := mountPoints(strings.NewReader(mountinfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"/", "/sources/da ta", `/sources/da ta/in\side`}, points); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
-	}
-	for dir, want := range map[string]bool{
-		"/": true, "/sources": true, "/sources/da ta": true, `/sources/da ta/in\side`: false, "/sources/da": false, "/other": false,
-	} {
-		if got := anyBelow(points, dir); got != want {
-			t.Errorf("anyBelow(%q) = %v, want %v", dir, got, want)
-		}
-	}
-	if _, err := mountPoints(strings.NewReader("nonsense\n")); err == nil {
-		t.Error("nonsense was taken for mountinfo")
-	}
-}
 
 // Two sources on one file system aren't counted twice, and one with another file system in it isn't judged at all.
 func TestBoundIsWhatTheFileSystemsHold(t *testing.T) {

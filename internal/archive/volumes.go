@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"slices"
 	"time"
 
 	"appliance.io/backup-operator/internal/archive/index"
@@ -65,12 +66,20 @@ func (vs *volumes) look(fd int) *volume {
 		return nil
 	}
 	margin, truthful := marginOf(uint32(s.Type))
+	truthful = truthful && !forgetful(mountOptions(fd))
 	v := &volume{truthful: truthful}
 	start := vs.now().Add(-margin)
 	if truthful && vs.flush(fd) == nil {
 		v.horizon = index.Time{Sec: start.Unix(), Nsec: int32(start.Nanosecond())}
 	}
 	return v
+}
+
+// forgetful tells whether a file system is mounted so that after a power failure a file may have its new content and its
+// old change time: with lazytime times get to the disk up to a day after the content, and a volatile overlay writes nothing
+// when it is asked to.
+func forgetful(options []string) bool {
+	return slices.Contains(options, "lazytime") || slices.Contains(options, "volatile")
 }
 
 const (
