@@ -137,7 +137,8 @@ func (n *NewBackup) Abort() error {
 func renameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	// A filter of system calls that doesn't know this one says EPERM; if that was the directory's, it says so once more.
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+	cannot := func(answer unix.Errno) bool { return errors.Is(err, answer) }
+	if cannot(unix.EINVAL) || cannot(unix.ENOSYS) || cannot(unix.EOPNOTSUPP) || cannot(unix.EPERM) {
 		return os.Rename(from, to)
 	}
 	if err != nil {

@@ -149,7 +149,10 @@ func Run(ctx context.Context, a *archive.Archive, opts Options) (Result, error) 
 			return Result{}, err
 		}
 	}
-	r := &restorer{archive: a, lookup: l, roots: roots, options: &opts, ledger: ledger{warn: opts.Warn, missing: map[string]bool{}}}
+	r := &restorer{
+		archive: a, lookup: l, roots: roots, options: &opts,
+		ledger: ledger{warn: opts.Warn, missing: map[string]bool{}},
+	}
 	if err := r.run(ctx, sel); err != nil {
 		return r.ledger.result, err
 	}

@@ -162,7 +162,7 @@ func (d *decoder) entry(previous string) Entry {
 	}
 	shared := d.number("shared part of a path", uint64(len(previous)))
 	if d.err == nil {
-		e.Path = previous[:shared] + d.string("path", maxPath)
+		e.Path = previous[:shared] + d.string("path")
 	}
 	e.Mode = uint32(d.number("mode", 0o7777))
 	e.UID, e.GID = uint32(d.number("uid", 1<<32-1)), uint32(d.number("gid", 1<<32-1))
@@ -178,7 +178,7 @@ func (d *decoder) entry(previous string) Entry {
 			e.Data = int64(d.number("size of data", uint64(e.Size)))
 		}
 	case Symlink, HardLink:
-		e.Link = d.string("link", maxPath)
+		e.Link = d.string("link")
 	}
 	return e
 }

@@ -80,6 +80,7 @@ func (d *decoder) fixed32() uint32 {
 	return 0
 }
 
-func (d *decoder) string(what string, limit uint64) string {
-	return string(d.bytes(int(d.number("length of a "+what, limit))))
+// string takes a path, or what is as long as one.
+func (d *decoder) string(what string) string {
+	return string(d.bytes(int(d.number("length of a "+what, maxPath))))
 }

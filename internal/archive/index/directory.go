@@ -63,7 +63,7 @@ func DecodeDirectory(raw []byte, size int64) ([]BlockRef, error) {
 }
 
 func (d *decoder) blockRef(before *BlockRef) BlockRef {
-	b := BlockRef{Source: d.string("source", maxPath)}
+	b := BlockRef{Source: d.string("source")}
 	if b.Source == "" {
 		b.Source = before.Source
 	}
@@ -77,7 +77,7 @@ func (d *decoder) blockRef(before *BlockRef) BlockRef {
 	if b.Entries > 0 {
 		shared := d.number("shared part of a path", uint64(len(before.First)))
 		if d.err == nil {
-			b.First = before.First[:shared] + d.string("path", maxPath)
+			b.First = before.First[:shared] + d.string("path")
 		}
 	}
 	return b
