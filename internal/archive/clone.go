@@ -29,7 +29,7 @@ type span struct{ from, to, length int64 }
 // findMethod tries how a range of src can get into dst, of which size bytes are written. It leaves dst as it was.
 func findMethod(dst, src *os.File, size int64) (string, error) {
 	probe := span{from: 0, to: size, length: index.Alignment}
-	method := MethodCopy
+	var method string
 	switch {
 	case reflink(dst, src, probe) == nil:
 		method = MethodReflink

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -17,8 +16,6 @@ import (
 	"appliance.io/backup-operator/internal/treetest"
 	"golang.org/x/sys/unix"
 )
-
-func itoa(i int) string { return strconv.Itoa(i) }
 
 func isErrno(err error, errno unix.Errno) bool { return errors.Is(err, errno) }
 

@@ -41,8 +41,7 @@ func judge(flags index.Flags, warnings []Warning) index.Flags {
 			continue // That is about the previous archive.
 		}
 		flags &^= index.Settled
-		switch warnings[i].Kind {
-		case Changed, Shrank, Unreadable:
+		if k := warnings[i].Kind; k == Changed || k == Shrank || k == Unreadable {
 			flags |= index.Flawed
 		}
 	}

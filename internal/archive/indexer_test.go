@@ -15,7 +15,6 @@ import (
 // indexed is a made-up archive that consists of an index alone.
 type indexed struct {
 	x      *indexer
-	stored []byte
 	offset int64
 }
 

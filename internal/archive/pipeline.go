@@ -33,7 +33,9 @@ type pipeline struct {
 }
 
 // newPipeline starts the goroutines. The caller submits frames and then calls wait.
-func newPipeline(ctx context.Context, out *output, old *previous, summary *Summary, reuse *Reuse, opts *Options) (*pipeline, error) {
+func newPipeline(
+	ctx context.Context, out *output, old *previous, summary *Summary, reuse *Reuse, opts *Options,
+) (*pipeline, error) {
 	workers := make([]*worker, opts.Concurrency)
 	for i := range workers {
 		c, err := newCompressor(opts.Level)

@@ -30,8 +30,9 @@ func (g *grouper) keepPromises() {
 			kept = append(kept, m)
 			continue
 		}
-		made, path, ok := member{}, m.item.path, false
-		if made, ok = g.keep(&m.item); made.raw != nil {
+		path := m.item.path
+		made, ok := g.keep(&m.item)
+		if made.raw != nil {
 			kept = append(kept, made)
 		}
 		switch {

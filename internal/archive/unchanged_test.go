@@ -51,7 +51,7 @@ func TestUnchangedMeansThatAllIsTheSame(t *testing.T) {
 		"an unknown volume":   {func(_ *index.Entry, it *item) { it.volume = nil }, false},
 		"a link of that name": {func(e *index.Entry, it *item) { e.Type, e.Link, it.link = index.HardLink, "data/a", "data/a" }, true},
 		"a link of another":   {func(e *index.Entry, it *item) { e.Type, e.Link, it.link = index.HardLink, "data/a", "data/b" }, false},
-		"a link no more":      {func(e *index.Entry, it *item) { e.Type, e.Link = index.HardLink, "data/a" }, false},
+		"a link no more":      {func(e *index.Entry, _ *item) { e.Type, e.Link = index.HardLink, "data/a" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, it := settledEntry()

@@ -20,9 +20,9 @@ import (
 //
 // Trouble with single files is reported through opts.Warn and never ends the archive. Nor does trouble with
 // opts.Previous: if that turns out not to be what it seemed, the archive is made again without it, or without what can't be
-// relied on. Warnings are told once more then, and one says why. An error means that f holds no archive: bad settings (ErrInvalidSource,
-// ErrInvalidExclude, ErrInvalidLevel, all before anything is written), f can't be written (errors.Is finds unix.ENOSPC
-// and its like), or ctx is done (errors.Is finds its cause).
+// relied on. Warnings are told once more then, and one says why. An error means that f holds no archive: bad settings
+// (ErrInvalidSource, ErrInvalidExclude, ErrInvalidLevel, all before anything is written), f can't be written (errors.Is
+// finds unix.ENOSPC and its like), or ctx is done (errors.Is finds its cause).
 func Write(ctx context.Context, f *os.File, sources []Source, opts Options) (Result, error) {
 	if err := opts.complete(); err != nil {
 		return Result{}, err

@@ -75,14 +75,10 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 		}
 		return nil
 	}
-	err := retry(func() error { return h.chown(int(e.UID), int(e.GID)) })
-	if err != nil {
+	owned, err := r.chown(h, e)
+	if !owned {
 		// What runs as its owner must not run as somebody else.
 		mode &^= setIDs
-	}
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) {
-		err = nil
-		r.ledger.unowned()
 	}
 	if err := try("owner", err); err != nil {
 		return err
@@ -104,6 +100,16 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 		r.ledger.note(path, Partial, failed)
 	}
 	return nil
+}
+
+// chown gives a file its owner, and tells whether it has it. That this user may give nothing away is counted and no error.
+func (r *restorer) chown(h handle, e *index.Entry) (owned bool, err error) {
+	err = retry(func() error { return h.chown(int(e.UID), int(e.GID)) })
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES) {
+		r.ledger.unowned()
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // setXattrs sets extended attributes and access control lists.
