@@ -34,6 +34,8 @@ type bigFile struct {
 	temporary string // empty when there is no such file
 	what      standing
 
+	writing sync.Mutex
+
 	failed atomic.Bool // nothing more is to be done for it, and that has been told
 	uses   atomic.Int64
 }
@@ -191,9 +193,22 @@ func (r *restorer) doPiece(j *job, b *bigFile) error {
 	if len(bytes.Trim(content[p.length:], "\x00")) > 0 {
 		return malformed(b.member.path, "is followed by something else than zeros")
 	}
-	if err := writeData(b.fd, b.header, content[:p.length], p.offset); err != nil {
+	if err := b.write(content[:p.length], p.offset); err != nil {
 		return b.fail(err)
 	}
+	return nil
+}
+
+// write writes a piece of the data, and has the kernel bring it to the disk, so that there is little left to be flushed
+// at the end. One piece at a time: the kernel lets no two write to the same file, and has the second one spin.
+func (b *bigFile) write(data []byte, offset int64) error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	if err := writeData(b.fd, b.header, data, offset); err != nil {
+		return err
+	}
+	// What comes of it shows when everything is flushed.
+	_ = unix.SyncFileRange(b.fd, offset, int64(len(data)), unix.SYNC_FILE_RANGE_WRITE)
 	return nil
 }
 
