@@ -41,6 +41,7 @@ Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 2 wrong 
 			if output != "text" && output != "json" {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--output %q: give text or json", output)}
 			}
+			standBack(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 			return exitOf(cmd, runVerify(cmd, &which, output == "json", interval))
 		},
 	}
@@ -57,7 +58,6 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	standBack(log)
 	opts := archive.VerifyOptions{Concurrency: readersThatFit(log)}
 	all := which.name == allBackups
 	checked, damaged := 0, false
