@@ -60,6 +60,14 @@ type BackupPolicySpec struct {
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
+	// runNow starts one run at once, whatever the schedule and suspend say, each time that it is set to another value: a
+	// date, a ticket's number, anything. A run that is going on is waited for. status.lastRunNow answers with the value
+	// once the run has been started, so the value may stay, in Git for example. Example: "2026-11-22 before the upgrade".
+	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	RunNow string `json:"runNow,omitempty"`
+
 	// applicationBackup says whether and from where data, logs and configuration files are backed up. There must be
 	// enough space in the storage: each run checks it before it writes.
 	// +optional

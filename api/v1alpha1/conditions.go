@@ -21,6 +21,9 @@ const (
 	// ConditionSynchronized is True when rsyncDirectory holds the backups that it should, False when the last
 	// synchronization failed, Unknown before the first. Only with fileBackupMode RSYNC.
 	ConditionSynchronized = "Synchronized"
+	// ConditionDelayed is True when a run that should be going on is not: it can't start, or it hangs with its node, or
+	// its time passed without one. Negative polarity: it is there only when True.
+	ConditionDelayed = "Delayed"
 )
 
 // Reasons of Ready, and of Stalled or Reconciling beside it.
@@ -41,6 +44,11 @@ const (
 	ReasonHostPathNotAllowed = "HostPathNotAllowed"
 	// ReasonClaimNotFound: a PersistentVolumeClaim that the policy names does not exist.
 	ReasonClaimNotFound = "ClaimNotFound"
+	// ReasonVolumesOnDifferentNodes: volumes that only one node at a time can mount are in use on different nodes, so no
+	// pod can mount them all.
+	ReasonVolumesOnDifferentNodes = "VolumesOnDifferentNodes"
+	// ReasonClaimReadWriteOncePod: a claim that only one pod at a time can mount is the appliance's, so no run can.
+	ReasonClaimReadWriteOncePod = "ClaimReadWriteOncePod"
 	// ReasonCronJobNotOwned: a CronJob that is not the policy's has the name that the policy's needs.
 	ReasonCronJobNotOwned = "CronJobNotOwned"
 	// ReasonCronJobRefused: the API server refused the CronJob.
@@ -59,6 +67,37 @@ const (
 	ReasonFailed = "Failed"
 )
 
+// Reasons of BackupSucceeded that Kubernetes gives for a run that ended without a word of its own. Those of Jobs and of
+// containers keep the names that they have there.
+const (
+	// ReasonOOMKilled: the run needed more memory than its limit.
+	ReasonOOMKilled = "OOMKilled"
+	// ReasonEvicted: the node was short of memory or disk, or was drained, and ended the run.
+	ReasonEvicted = "Evicted"
+	// ReasonDeadlineExceeded: the run took longer than spec.job.activeDeadlineSeconds.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonBackoffLimitExceeded: all tries of spec.job.backoffLimit failed, and the last one did not say why.
+	ReasonBackoffLimitExceeded = "BackoffLimitExceeded"
+)
+
+// Reasons of Delayed.
+const (
+	// ReasonUnschedulable: there is no node for the run's pod. The message is the scheduler's.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonVolumeNotMounted: a volume of the run can't be mounted. The message is the kubelet's.
+	ReasonVolumeNotMounted = "VolumeNotMounted"
+	// ReasonImageNotPulled: an image of the run can't be pulled. The message is the kubelet's.
+	ReasonImageNotPulled = "ImageNotPulled"
+	// ReasonPodNotStarted: the run's pod has not started, for another reason, which is in the message if it is known.
+	ReasonPodNotStarted = "PodNotStarted"
+	// ReasonPodRefused: the API server refused the run's pod: Pod Security admission, a quota, a webhook.
+	ReasonPodRefused = "PodRefused"
+	// ReasonNodeLost: the node that the run is on does not answer.
+	ReasonNodeLost = "NodeLost"
+	// ReasonScheduleMissed: the time of a run passed and none started.
+	ReasonScheduleMissed = "ScheduleMissed"
+)
+
 // Reasons of events that tell of no condition.
 const (
 	// ReasonArchiveDamaged: a run found damage in an earlier archive. Its own archive is whole.
@@ -69,4 +108,6 @@ const (
 const (
 	// LabelPolicy names the policy on all that belongs to it.
 	LabelPolicy = "backup.appliance.io/policy"
+	// AnnotationRunNow is, on a Job, the value of spec.runNow that it was made for.
+	AnnotationRunNow = "backup.appliance.io/run-now"
 )

@@ -30,7 +30,8 @@ type BackupPolicyStatus struct {
 	// conditions are:
 	// Ready (the settings are in force), with Reconciling and Stalled beside it as kstatus has them;
 	// BackupSucceeded (the last run made a complete backup);
-	// Synchronized (rsyncDirectory holds what it should).
+	// Synchronized (rsyncDirectory holds what it should);
+	// Delayed (a run that should be going on is not), which is there only when True.
 	// +listType=map
 	// +listMapKey=type
 	// +patchStrategy=merge
@@ -50,9 +51,30 @@ type BackupPolicyStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
+	// lastMissedTime is when the schedule last should have started a run and none started.
+	// +optional
+	LastMissedTime *metav1.Time `json:"lastMissedTime,omitempty"`
+
+	// lastRunNow is the value of spec.runNow for which a run was last started.
+	// +optional
+	LastRunNow string `json:"lastRunNow,omitempty"`
+
+	// lastRunNowTime is when that was.
+	// +optional
+	LastRunNowTime *metav1.Time `json:"lastRunNowTime,omitempty"`
+
+	// activeJobs are the names of the Jobs of runs that go on, or wait to start, now.
+	// +listType=atomic
+	// +optional
+	ActiveJobs []string `json:"activeJobs,omitempty"`
+
 	// lastSuccessTime is when the last complete backup was done.
 	// +optional
 	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+
+	// lastSyncTime is when rsyncDirectory last held all that it should. Only with fileBackupMode RSYNC.
+	// +optional
+	LastSyncTime *metav1.Time `json:"lastSyncTime,omitempty"`
 
 	// lastRun is the run that ended last.
 	// +optional
@@ -181,6 +203,10 @@ type RetainedBackups struct {
 	// freeBytes is the space that is left where they are kept.
 	// +optional
 	FreeBytes *int64 `json:"freeBytes,omitempty"`
+
+	// totalBytes is the size of the file system where they are kept.
+	// +optional
+	TotalBytes *int64 `json:"totalBytes,omitempty"`
 
 	// newest are the newest of them, newest first.
 	// +listType=atomic

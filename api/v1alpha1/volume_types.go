@@ -23,9 +23,22 @@ type Backup struct {
 	Volumes []SourceVolume `json:"volumes,omitempty"`
 }
 
+// CopyMethod says what a run reads of a claim.
+//
+// +kubebuilder:validation:Enum=Direct;Clone
+type CopyMethod string
+
+const (
+	// CopyMethodDirect reads the volume itself, beside the appliance.
+	CopyMethodDirect CopyMethod = "Direct"
+	// CopyMethodClone reads a clone of the volume that is made for the run and deleted after it.
+	CopyMethodClone CopyMethod = "Clone"
+)
+
 // SourceVolume is a volume whose files are backed up. In the archive they are under its name: data/….
 //
 // +kubebuilder:validation:ExactlyOneOf=persistentVolumeClaim;configMap;secret;nfs;csi;hostPath;emptyDir
+// +kubebuilder:validation:XValidation:rule="!has(self.copyMethod) || self.copyMethod != 'Clone' || has(self.persistentVolumeClaim)",message="only a persistentVolumeClaim can be cloned: set one, or leave copyMethod out"
 // +kubebuilder:validation:XValidation:rule="!(self.name in ['storage', 'remote-partition'])",message="the names storage and remote-partition are taken by the policy's own volumes: choose another"
 type SourceVolume struct {
 	// name is the volume's name in the pod and the first directory of its files in the archive.
@@ -49,6 +62,13 @@ type SourceVolume struct {
 	// persistentVolumeClaim is a claim in the policy's namespace.
 	// +optional
 	PersistentVolumeClaim *ClaimReference `json:"persistentVolumeClaim,omitempty"`
+
+	// copyMethod is Direct to read the volume itself while the appliance goes on writing, or Clone to read a clone of
+	// the claim that its CSI driver makes for each run and Kubernetes deletes after it: the state of one moment, readable
+	// on any node and beside a claim of the access mode ReadWriteOncePod. Clone needs a driver that can clone volumes.
+	// Only with persistentVolumeClaim. Default: Direct.
+	// +optional
+	CopyMethod CopyMethod `json:"copyMethod,omitempty"`
 
 	// configMap is a ConfigMap in the policy's namespace.
 	// +optional

@@ -162,8 +162,25 @@ func (in *BackupPolicyStatus) DeepCopyInto(out *BackupPolicyStatus) {
 		in, out := &in.NextScheduleTime, &out.NextScheduleTime
 		*out = (*in).DeepCopy()
 	}
+	if in.LastMissedTime != nil {
+		in, out := &in.LastMissedTime, &out.LastMissedTime
+		*out = (*in).DeepCopy()
+	}
+	if in.LastRunNowTime != nil {
+		in, out := &in.LastRunNowTime, &out.LastRunNowTime
+		*out = (*in).DeepCopy()
+	}
+	if in.ActiveJobs != nil {
+		in, out := &in.ActiveJobs, &out.ActiveJobs
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.LastSuccessTime != nil {
 		in, out := &in.LastSuccessTime, &out.LastSuccessTime
+		*out = (*in).DeepCopy()
+	}
+	if in.LastSyncTime != nil {
+		in, out := &in.LastSyncTime, &out.LastSyncTime
 		*out = (*in).DeepCopy()
 	}
 	if in.LastRun != nil {
@@ -408,6 +425,11 @@ func (in *RetainedBackups) DeepCopyInto(out *RetainedBackups) {
 	}
 	if in.FreeBytes != nil {
 		in, out := &in.FreeBytes, &out.FreeBytes
+		*out = new(int64)
+		**out = **in
+	}
+	if in.TotalBytes != nil {
+		in, out := &in.TotalBytes, &out.TotalBytes
 		*out = new(int64)
 		**out = **in
 	}
