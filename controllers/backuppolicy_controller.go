@@ -14,7 +14,6 @@ import (
 	"context"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -75,7 +74,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	state, applyErr := r.enforce(ctx, &policy, observed.cronJob)
+	state, applyErr := r.enforce(ctx, &policy, observed)
 
 	now := r.Clock.Now()
 	status := nextStatus(&policy, state, observed, now)
@@ -92,8 +91,9 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 // enforce brings the CronJob in line with the policy and says how that went. The error is a passing fault; what the
 // user has to mend is in the state alone, because trying again can't help.
 func (r *BackupPolicyReconciler) enforce(
-	ctx context.Context, policy *backupv1alpha1.BackupPolicy, current *batchv1.CronJob,
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy, observed observation,
 ) (readiness, error) {
+	current := observed.cronJob
 	schedule, fault := checkSettings(policy, r.Options)
 	if fault != nil {
 		return stalled(current, fault), nil
@@ -108,7 +108,7 @@ func (r *BackupPolicyReconciler) enforce(
 	if current != nil && !ownedBy(current, policy) {
 		return stalled(nil, notOwned(current)), nil
 	}
-	if err := r.applyCronJob(ctx, BuildCronJob(policy, schedule, r.Options), current); err != nil {
+	if err := r.applyCronJob(ctx, BuildCronJob(policy, schedule, observed.claims, r.Options), current); err != nil {
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
 			state := stalled(current, refused(err))
 			state.retryAfter = refusedPause

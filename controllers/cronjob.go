@@ -39,7 +39,9 @@ const cronJobSuffix = "-backup"
 func CronJobName(policy string) string { return policy + cronJobSuffix }
 
 // BuildCronJob is the CronJob for a policy. Everything that a run needs is in it.
-func BuildCronJob(policy *backupv1alpha1.BackupPolicy, schedule *Schedule, options Options) *batchv1.CronJob {
+func BuildCronJob(
+	policy *backupv1alpha1.BackupPolicy, schedule *Schedule, claims map[string]claim, options Options,
+) *batchv1.CronJob {
 	spec := &policy.Spec
 	job := jobTemplate(spec)
 	cronJob := &batchv1.CronJob{
@@ -63,7 +65,7 @@ func BuildCronJob(policy *backupv1alpha1.BackupPolicy, schedule *Schedule, optio
 					BackoffLimit:          ptr.To(ptr.Deref(job.BackoffLimit, backoffLimit)),
 					ActiveDeadlineSeconds: ptr.To(ptr.Deref(job.ActiveDeadlineSeconds, activeDeadline)),
 					PodFailurePolicy:      podFailurePolicy(),
-					Template:              corev1.PodTemplateSpec{ObjectMeta: templateMeta(policy), Spec: podSpec(policy, options)},
+					Template:              corev1.PodTemplateSpec{ObjectMeta: templateMeta(policy), Spec: podSpec(policy, claims, options)},
 				},
 			},
 		},

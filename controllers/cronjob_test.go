@@ -34,7 +34,7 @@ func TestBuildCronJob(t *testing.T) {
 			if fault != nil {
 				t.Fatal(fault.message)
 			}
-			got, err := yaml.Marshal(BuildCronJob(policy, schedule, Options{RunnerImage: "backup-operator:v1"}))
+			got, err := yaml.Marshal(BuildCronJob(policy, schedule, nil, Options{RunnerImage: "backup-operator:v1"}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestRunnerHasNoCredentials(t *testing.T) {
 	for _, file := range []string{"page", "job", "remote-only"} {
 		policy := readPolicy(t, "testdata/"+file+".yaml")
 		schedule, _ := checkSettings(policy, Options{})
-		pod := BuildCronJob(policy, schedule, Options{RunnerImage: "i"}).Spec.JobTemplate.Spec.Template.Spec
+		pod := BuildCronJob(policy, schedule, nil, Options{RunnerImage: "i"}).Spec.JobTemplate.Spec.Template.Spec
 		if token := pod.AutomountServiceAccountToken; token == nil || *token {
 			t.Errorf("%s: the pod gets a service account's token", file)
 		}

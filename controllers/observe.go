@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +25,8 @@ type observation struct {
 	jobs []batchv1.Job
 	// pods are the pods of those Jobs, by the Job's UID.
 	pods map[types.UID][]corev1.Pod
-	// missingClaims are the claims that the policy names and that are not there, sorted.
-	missingClaims []string
+	// claims are the claims that runs of the policy mount, by name. One that does not exist is not in it.
+	claims map[string]claim
 }
 
 // observe reads from the cache everything that a reconciliation depends on.
@@ -52,7 +51,7 @@ func (r *BackupPolicyReconciler) observe(
 	}
 	o.pods = podsByJob(pods.Items)
 
-	o.missingClaims, err = r.missingClaims(ctx, policy)
+	o.claims, err = r.claims(ctx, policy)
 	return o, err
 }
 
@@ -79,43 +78,4 @@ func podsByJob(pods []corev1.Pod) map[types.UID][]corev1.Pod {
 		}
 	}
 	return byJob
-}
-
-// missingClaims looks for each claim by its metadata alone, which is all that is cached of claims.
-func (r *BackupPolicyReconciler) missingClaims(
-	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
-) ([]string, error) {
-	var missing []string
-	for _, name := range claimNames(&policy.Spec) {
-		claim := metav1.PartialObjectMetadata{}
-		claim.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"))
-		switch err := r.Get(ctx, client.ObjectKey{Namespace: policy.Namespace, Name: name}, &claim); {
-		case apierrors.IsNotFound(err):
-			missing = append(missing, name)
-		case err != nil:
-			return nil, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
-		}
-	}
-	return missing, nil
-}
-
-// claimNames are the claims that runs of the policy mount, sorted, each once.
-func claimNames(spec *backupv1alpha1.BackupPolicySpec) []string {
-	var names []string
-	add := func(claim *backupv1alpha1.ClaimReference) {
-		if claim != nil {
-			names = append(names, claim.ClaimName)
-		}
-	}
-	for _, volume := range enabledVolumes(spec) {
-		add(volume.PersistentVolumeClaim)
-	}
-	if spec.Storage != nil {
-		add(spec.Storage.PersistentVolumeClaim)
-	}
-	if remoteIsMounted(spec) {
-		add(spec.RemotePartition.PersistentVolumeClaim)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }

@@ -106,7 +106,7 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 		},
 	})
 	schedule, _ := checkSettings(policy, idle.Options)
-	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, idle.Options), cronJob); err != nil {
+	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, idle.Options), cronJob); err != nil {
 		t.Error(err)
 	}
 }

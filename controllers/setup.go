@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -31,7 +30,8 @@ const (
 	indexClaim = "claim"
 )
 
-// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, so that its memory follows the
+// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, of claims only what
+// runs go by, so that its memory follows the
 // policies and not the cluster's size.
 func CacheObjects() map[client.Object]cache.ByObject {
 	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
@@ -39,7 +39,10 @@ func CacheObjects() map[client.Object]cache.ByObject {
 		panic(err) // The label's name is a constant.
 	}
 	own := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
-	return map[client.Object]cache.ByObject{&batchv1.Job{}: own, &corev1.Pod{}: own}
+	return map[client.Object]cache.ByObject{
+		&batchv1.Job{}: own, &corev1.Pod{}: own,
+		&corev1.PersistentVolumeClaim{}: {Transform: reduceClaim},
+	}
 }
 
 // SetupWithManager has the manager call Reconcile for each policy whose own spec, CronJob, Jobs, pods or claims change.
@@ -60,8 +63,8 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(requestForCronJob)).
 		Watches(&batchv1.Job{}, toPolicy).
 		Watches(&corev1.Pod{}, toPolicy).
-		WatchesMetadata(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.requestsForClaim),
-			builder.WithPredicates(cameOrWent())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.requestsForClaim),
+			builder.WithPredicates(claimChanged())).
 		Complete(r)
 }
 
@@ -113,11 +116,6 @@ func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim cli
 		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
 	}
 	return requests
-}
-
-// cameOrWent lets pass the creation and deletion of an object: all that a policy asks of a claim is that it is there.
-func cameOrWent() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 }
 
 // ownedBy says whether the CronJob is this policy's own. A policy that was deleted and made anew under its old name is

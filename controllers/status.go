@@ -6,7 +6,6 @@ package controllers
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -81,16 +80,6 @@ func progressing(schedule *Schedule, err error) readiness {
 	}
 }
 
-// waitingForClaims is the readiness of a policy whose CronJob stands but whose runs can't start. It is not stalled: a
-// claim that is applied together with the policy may come a moment later.
-func waitingForClaims(r readiness, missing []string) readiness {
-	r.status, r.beside = metav1.ConditionFalse, backupv1alpha1.ConditionReconciling
-	r.reason = backupv1alpha1.ReasonClaimNotFound
-	r.message = fmt.Sprintf("there is no PersistentVolumeClaim %s in the policy's namespace, so runs can't start: make it, "+
-		"or correct the name", strings.Join(missing, ", "))
-	return r
-}
-
 // nextStatus is the policy's status as it should be. It goes on from the present one where that knows what the cluster
 // may have forgotten.
 func nextStatus(
@@ -98,9 +87,7 @@ func nextStatus(
 ) *backupv1alpha1.BackupPolicyStatus {
 	status := policy.Status.DeepCopy()
 	status.ObservedGeneration = policy.Generation
-	if ready.status == metav1.ConditionTrue && len(seen.missingClaims) > 0 && !disabled(&policy.Spec) {
-		ready = waitingForClaims(ready, seen.missingClaims)
-	}
+	ready = withObstacles(ready, &policy.Spec, seen.claims)
 	c := conditions{status: status, generation: policy.Generation, now: metav1.NewTime(now)}
 	setReadiness(c, ready)
 	setSchedule(status, ready, seen.cronJob, now)

@@ -316,8 +316,13 @@ func TestARunIsJudgedOnceItsPodHasEnded(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	ready := func(mend func(*backupv1alpha1.BackupPolicy), missing ...string) *backupv1alpha1.BackupPolicyStatus {
 		policy := rsyncPolicy()
+		for _, name := range missing {
+			policy.Spec.ApplicationBackup.Volumes = append(policy.Spec.ApplicationBackup.Volumes, backupv1alpha1.SourceVolume{
+				Name: name, PersistentVolumeClaim: &backupv1alpha1.ClaimReference{ClaimName: name},
+			})
+		}
 		mend(policy)
-		return statusOf(t, policy, observation{missingClaims: missing})
+		return statusOf(t, policy, observation{})
 	}
 	status := ready(func(p *backupv1alpha1.BackupPolicy) { p.Spec.Suspend = ptr.To(true) })
 	wantCondition(t, status, "Ready", metav1.ConditionTrue, "Suspended")
