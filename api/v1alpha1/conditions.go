@@ -80,7 +80,7 @@ const (
 	ReasonBackoffLimitExceeded = "BackoffLimitExceeded"
 )
 
-// Reasons of Delayed.
+// Reasons of Delayed, and ReasonEvicted besides.
 const (
 	// ReasonUnschedulable: there is no node for the run's pod. The message is the scheduler's.
 	ReasonUnschedulable = "Unschedulable"
@@ -94,6 +94,8 @@ const (
 	ReasonPodRefused = "PodRefused"
 	// ReasonNodeLost: the node that the run is on does not answer.
 	ReasonNodeLost = "NodeLost"
+	// ReasonPodNotStopped: the run was told to end, but its pod can't be removed, so no later run can start.
+	ReasonPodNotStopped = "PodNotStopped"
 	// ReasonScheduleMissed: the time of a run passed and none started.
 	ReasonScheduleMissed = "ScheduleMissed"
 )

@@ -51,7 +51,7 @@ type BackupPolicyStatus struct {
 	// +optional
 	NextScheduleTime *metav1.Time `json:"nextScheduleTime,omitempty"`
 
-	// lastMissedTime is when the schedule last should have started a run and none started.
+	// lastMissedTime is when the schedule last should have started a run and none started in time.
 	// +optional
 	LastMissedTime *metav1.Time `json:"lastMissedTime,omitempty"`
 
@@ -72,9 +72,15 @@ type BackupPolicyStatus struct {
 	// +optional
 	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
 
-	// lastSyncTime is when rsyncDirectory last held all that it should. Only with fileBackupMode RSYNC.
+	// lastSyncTime is when rsyncDirectory last held all that it should. Only with fileBackupMode RSYNC; empty again when
+	// the settings name another rsyncDirectory, or another volume for it.
 	// +optional
 	LastSyncTime *metav1.Time `json:"lastSyncTime,omitempty"`
+
+	// syncTarget is the rsyncDirectory, and the volume that it is in, of which lastSyncTime and the condition Synchronized
+	// speak.
+	// +optional
+	SyncTarget string `json:"syncTarget,omitempty"`
 
 	// lastRun is the run that ended last.
 	// +optional
