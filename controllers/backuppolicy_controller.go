@@ -12,6 +12,7 @@ package controllers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,7 +56,7 @@ type BackupPolicyReconciler struct {
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/status,verbs=get;patch;update
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -75,9 +76,11 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	state, applyErr := r.enforce(ctx, &policy, observed)
+	answer, runErr := r.runNow(ctx, &policy, &state, observed)
 
 	now := r.Clock.Now()
 	status := nextStatus(&policy, state, observed, now)
+	answer.into(status)
 	if err := r.writeStatus(ctx, &policy, status); err != nil {
 		if apierrors.IsConflict(err) {
 			// The cache is behind our own last write. What was counted from it must not be written: look again.
@@ -85,7 +88,8 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{RequeueAfter: cmp.Or(state.retryAfter, untilNextRun(status.NextScheduleTime, now))}, applyErr
+	again := cmp.Or(state.retryAfter, untilNextRun(status.NextScheduleTime, now))
+	return ctrl.Result{RequeueAfter: again}, errors.Join(applyErr, runErr)
 }
 
 // enforce brings the CronJob in line with the policy and says how that went. The error is a passing fault; what the

@@ -32,6 +32,9 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	if n := readinessNews(before.Conditions, after.Conditions); n != nil {
 		all = append(all, *n)
 	}
+	if n := runNowNews(before, after); n != nil {
+		all = append(all, *n)
+	}
 	if n := runNews(before.LastRun, after.LastRun); n != nil {
 		all = append(all, *n)
 	}

@@ -75,13 +75,17 @@ func notOwned(cronJob *batchv1.CronJob) *fault {
 }
 
 func refused(err error) *fault {
-	message := err.Error()
+	return &fault{backupv1alpha1.ReasonCronJobRefused,
+		"the API server refused the CronJob that these settings make, look under spec.job first: " + apiMessage(err)}
+}
+
+// apiMessage is what the API server said, without what clients add to it.
+func apiMessage(err error) string {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
-		message = status.Status().Message
+		return status.Status().Message
 	}
-	return &fault{backupv1alpha1.ReasonCronJobRefused,
-		"the API server refused the CronJob that these settings make, look under spec.job first: " + message}
+	return err.Error()
 }
 
 // enabled says whether a backup is made.
