@@ -65,7 +65,7 @@ func (r *BackupPolicyReconciler) runNow(
 		state.retryAfter = refusedPause
 		return none, nil
 	}
-	return runNowAnswer{job, now.Spec.RunNow, after(job.CreationTimestamp, now.Status.LastRunNowTime)}, nil
+	return runNowAnswer{job, now.Spec.RunNow, strictlyAfter(job.CreationTimestamp, now.Status.LastRunNowTime)}, nil
 }
 
 // runNowAsked says whether the policy asks for a run that its status doesn't know of.
@@ -194,9 +194,9 @@ func runNowName(policy *backupv1alpha1.BackupPolicy) string {
 	return policy.Name + "-now-" + hex.EncodeToString(sum[:5])
 }
 
-// after is the time, or a second after the last one where that is later: times in the status are whole seconds, and two
+// strictlyAfter is the time, or a second after the last one where that is later: times in the status are whole seconds, and two
 // that are the same would give two runs one name.
-func after(at metav1.Time, last *metav1.Time) metav1.Time {
+func strictlyAfter(at metav1.Time, last *metav1.Time) metav1.Time {
 	if last != nil && !last.Before(&at) {
 		return metav1.NewTime(last.Add(time.Second))
 	}
