@@ -29,6 +29,7 @@ import (
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers"
+	"appliance.io/backup-operator/controllers/holders"
 )
 
 // leaderElectionID names the lease that says which replica works.
@@ -81,13 +82,22 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 
-	manager, err := f.newManager()
+	policyMetrics := controllers.NewMetrics(programVersion())
+	manager, err := f.newManager(policyMetrics)
+	if err != nil {
+		return fmt.Errorf("set up the operator: %w", err)
+	}
+	if err := policyMetrics.Watch(ctx, manager.GetCache()); err != nil {
+		return fmt.Errorf("set up the metrics: %w", err)
+	}
+	claimHolders, err := holders.New(manager.GetConfig(), f.watchNamespaces...)
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
 	reconciler := &controllers.BackupPolicyReconciler{
 		Client:    manager.GetClient(),
 		APIReader: manager.GetAPIReader(),
+		Holders:   claimHolders,
 		Recorder:  manager.GetEventRecorder(string(controllers.FieldOwner)),
 		Clock:     clock.RealClock{},
 		Options:   f.options,
@@ -98,7 +108,7 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	return manager.Start(ctx)
 }
 
-func (f *operatorFlags) newManager() (ctrl.Manager, error) {
+func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), backupv1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -114,7 +124,7 @@ func (f *operatorFlags) newManager() (ctrl.Manager, error) {
 		// A standby replica has its caches filled before it is elected.
 		Controller:             config.Controller{EnableWarmup: &warmup},
 		HealthProbeBindAddress: f.probeAddress,
-		Metrics:                f.metrics(),
+		Metrics:                f.metrics(policyMetrics),
 		LeaderElection:         f.leaderElect,
 		LeaderElectionID:       leaderElectionID,
 		// Safe because the program ends when the manager does.
@@ -140,11 +150,11 @@ func (f *operatorFlags) namespaces() map[string]cache.Config {
 
 // metrics are served behind authentication and authorization. HTTP/2 is off for the sake of
 // https://github.com/advisories/GHSA-qppj-fm5r-hxr3 and its like: nothing needs it.
-func (f *operatorFlags) metrics() metricsserver.Options {
+func (f *operatorFlags) metrics(policyMetrics *controllers.Metrics) metricsserver.Options {
 	return metricsserver.Options{
 		BindAddress:    f.metricsAddress,
 		SecureServing:  true,
-		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		FilterProvider: policyMetrics.Behind(filters.WithAuthenticationAndAuthorization),
 		TLSOpts:        []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
 	}
 }
