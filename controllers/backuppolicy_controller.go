@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/holders"
 )
 
 // FieldOwner is the operator's name as a field manager of server-side apply.
@@ -47,9 +48,11 @@ type BackupPolicyReconciler struct {
 	client.Client
 	// APIReader reads from the API server itself, where a cache that is behind could do harm.
 	APIReader client.Reader
-	Recorder  events.EventRecorder
-	Clock     clock.PassiveClock
-	Options   Options
+	// Holders knows which pods hold claims. SetupWithManager has the manager run it.
+	Holders  *holders.Holders
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+	Options  Options
 }
 
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch

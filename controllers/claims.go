@@ -46,7 +46,9 @@ func (r *BackupPolicyReconciler) claims(
 		case err != nil:
 			return nil, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
 		default:
-			claims[name] = claimOf(&object)
+			c := claimOf(&object)
+			c.holders = r.Holders.Of(policy.Namespace, name)
+			claims[name] = c
 		}
 	}
 	return claims, nil
@@ -115,8 +117,29 @@ func missingClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]clai
 	})
 }
 
-// claimNames are the claims that runs of the policy mount, sorted, each once.
+// isOfOneNode says whether only the pods of one node at a time can mount the claim. A claim that has other modes beside
+// ReadWriteOnce is mounted by the laxest that allows writing.
+func (c claim) isOfOneNode() bool {
+	return slices.Contains(c.accessModes, corev1.ReadWriteOnce) && !slices.Contains(c.accessModes, corev1.ReadWriteMany)
+}
+
+// isOfOnePod says whether only one pod at a time can mount the claim.
+func (c claim) isOfOnePod() bool { return slices.Contains(c.accessModes, corev1.ReadWriteOncePod) }
+
+// claimNames are the claims that runs of the policy mount or clone, sorted, each once.
 func claimNames(spec *backupv1alpha1.BackupPolicySpec) []string {
+	return namesOfClaims(spec, func(*backupv1alpha1.SourceVolume) bool { return true })
+}
+
+// directClaimNames are the claims that runs of the policy mount themselves, sorted, each once.
+func directClaimNames(spec *backupv1alpha1.BackupPolicySpec) []string {
+	return namesOfClaims(spec, func(volume *backupv1alpha1.SourceVolume) bool { return !isCloned(volume) })
+}
+
+// namesOfClaims are the names of the policy's claims, of its sources only those that are chosen.
+func namesOfClaims(
+	spec *backupv1alpha1.BackupPolicySpec, chosen func(*backupv1alpha1.SourceVolume) bool,
+) []string {
 	var names []string
 	add := func(claim *backupv1alpha1.ClaimReference) {
 		if claim != nil {
@@ -124,7 +147,9 @@ func claimNames(spec *backupv1alpha1.BackupPolicySpec) []string {
 		}
 	}
 	for _, volume := range enabledVolumes(spec) {
-		add(volume.PersistentVolumeClaim)
+		if chosen(&volume) {
+			add(volume.PersistentVolumeClaim)
+		}
 	}
 	if spec.Storage != nil {
 		add(spec.Storage.PersistentVolumeClaim)

@@ -38,7 +38,7 @@ const cronJobSuffix = "-backup"
 // CronJobName is the name of a policy's CronJob. The CRD holds policies' names to a length for which this is valid.
 func CronJobName(policy string) string { return policy + cronJobSuffix }
 
-// BuildCronJob is the CronJob for a policy. Everything that a run needs is in it.
+// BuildCronJob is the CronJob for a policy whose claims are such. Everything that a run needs is in it.
 func BuildCronJob(
 	policy *backupv1alpha1.BackupPolicy, schedule *Schedule, claims map[string]claim, options Options,
 ) *batchv1.CronJob {
@@ -69,6 +69,9 @@ func BuildCronJob(
 				},
 			},
 		},
+	}
+	if clones(spec) {
+		cronJob.Spec.JobTemplate.Spec.TTLSecondsAfterFinished = ptr.To[int32](cloneTTL)
 	}
 	if spec.TimeZone != "" {
 		cronJob.Spec.TimeZone = ptr.To(spec.TimeZone)

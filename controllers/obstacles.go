@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,14 @@ func withObstacles(r readiness, spec *backupv1alpha1.BackupPolicySpec, claims ma
 	if missing := missingClaims(spec, claims); len(missing) > 0 {
 		return waitingForClaims(r, missing)
 	}
+	f := forOnePod(spec, claims)
+	if f == nil {
+		f = onDifferentNodes(heldClaims(spec, claims))
+	}
+	if f != nil {
+		r.status, r.beside = metav1.ConditionFalse, backupv1alpha1.ConditionStalled
+		r.reason, r.message = f.reason, f.message
+	}
 	return r
 }
 
@@ -32,4 +41,54 @@ func waitingForClaims(r readiness, missing []string) readiness {
 	r.message = fmt.Sprintf("there is no PersistentVolumeClaim %s in the policy's namespace, so runs can't start: make it, "+
 		"or correct the name", strings.Join(missing, ", "))
 	return r
+}
+
+// forOnePod is the fault of claims that only one pod at a time can mount. A source is the appliance's, and a run that had
+// it would keep the appliance from starting: it is told even while nobody holds it. The policy's own storage is the runs'
+// alone as long as nobody else holds it.
+func forOnePod(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) *fault {
+	for _, volume := range enabledVolumes(spec) {
+		if volume.PersistentVolumeClaim == nil || isCloned(&volume) {
+			continue
+		}
+		if name := volume.PersistentVolumeClaim.ClaimName; claims[name].isOfOnePod() {
+			return &fault{backupv1alpha1.ReasonClaimReadWriteOncePod, fmt.Sprintf(
+				"the claim %s of volume %s has the access mode ReadWriteOncePod, so only one pod at a time can mount it, and "+
+					"the appliance is to have it: set copyMethod of the volume to Clone, or give the claim the access mode "+
+					"ReadWriteOnce", name, volume.Name)}
+		}
+	}
+	for _, name := range directClaimNames(spec) {
+		if c := claims[name]; c.isOfOnePod() && len(c.holders) > 0 {
+			return &fault{backupv1alpha1.ReasonClaimReadWriteOncePod, fmt.Sprintf(
+				"the claim %s has the access mode ReadWriteOncePod, so only one pod at a time can mount it, and pod %s has it: "+
+					"delete that pod, or give the claim the access mode ReadWriteOnce", name, c.holders[0].Name)}
+		}
+	}
+	return nil
+}
+
+// onDifferentNodes is the fault of claims of which each binds runs to another node.
+func onDifferentNodes(held []heldClaim) *fault {
+	if len(held) == 0 || commonNode(held) != "" {
+		return nil
+	}
+	where := make([]string, 0, len(held))
+	for i := range held {
+		where = append(where, fmt.Sprintf("%s on %s", held[i].name, strings.Join(held[i].nodes(), " and ")))
+	}
+	return &fault{backupv1alpha1.ReasonVolumesOnDifferentNodes, fmt.Sprintf(
+		"runs can't start, because the volumes are in use on different nodes and only one node at a time can mount each: %s. "+
+			"Have the pods that use them run on one node, or make a policy for each node's volumes, or set copyMethod to Clone",
+		strings.Join(where, ", "))}
+}
+
+// nodes are the nodes on which the claim is held, sorted.
+func (h *heldClaim) nodes() []string {
+	nodes := make([]string, 0, len(h.holders))
+	for _, pod := range h.holders {
+		nodes = append(nodes, pod.Node)
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
 }

@@ -31,8 +31,9 @@ const (
 func podSpec(policy *backupv1alpha1.BackupPolicy, claims map[string]claim, options Options) corev1.PodSpec {
 
 	job := jobTemplate(&policy.Spec)
-	volumes, mounts := podVolumes(&policy.Spec)
-	podSecurity := podSecurityContext(job.PodSecurityContext)
+	volumes, mounts := podVolumes(policy, claims)
+	podSecurity := podSecurityContext(job.PodSecurityContext, seLinuxOptions(&policy.Spec, claims))
+	held := heldClaims(&policy.Spec, claims)
 	return corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
 		AutomountServiceAccountToken:  ptr.To(false),
@@ -40,8 +41,8 @@ func podSpec(policy *backupv1alpha1.BackupPolicy, claims map[string]claim, optio
 		TerminationGracePeriodSeconds: ptr.To[int64](gracePeriod),
 		SecurityContext:               podSecurity,
 		NodeSelector:                  job.NodeSelector,
-		Tolerations:                   job.Tolerations,
-		Affinity:                      job.Affinity,
+		Tolerations:                   tolerations(job.Tolerations, held),
+		Affinity:                      affinity(job.Affinity, held),
 		PriorityClassName:             job.PriorityClassName,
 		ImagePullSecrets:              job.ImagePullSecrets,
 		InitContainers:                job.InitContainers,
@@ -107,16 +108,36 @@ func resources(custom *corev1.ResourceRequirements) corev1.ResourceRequirements 
 	}}
 }
 
-// podSecurityContext is the user's, or root: a backup has to read files of whatever owner.
-func podSecurityContext(custom *corev1.PodSecurityContext) *corev1.PodSecurityContext {
+// podSecurityContext is the user's, or root: a backup has to read files of whatever owner. The SELinux options are the
+// user's, or those given.
+func podSecurityContext(custom *corev1.PodSecurityContext, seLinux *corev1.SELinuxOptions) *corev1.PodSecurityContext {
 	c := &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](0), RunAsGroup: ptr.To[int64](0)}
 	if custom != nil {
 		c = custom.DeepCopy()
+	}
+	if c.SELinuxOptions == nil {
+		c.SELinuxOptions = seLinux
 	}
 	if c.SeccompProfile == nil {
 		c.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
 	}
 	return c
+}
+
+// seLinuxOptions are those of the appliance, taken from the first source that a pod with such options holds: its files
+// bear them, and other pods may not read them. Nil if there are none.
+func seLinuxOptions(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) *corev1.SELinuxOptions {
+	for _, volume := range enabledVolumes(spec) {
+		if volume.PersistentVolumeClaim == nil {
+			continue
+		}
+		for _, pod := range claims[volume.PersistentVolumeClaim.ClaimName].holders {
+			if pod.SELinuxOptions != nil {
+				return pod.SELinuxOptions
+			}
+		}
+	}
+	return nil
 }
 
 // containerSecurityContext is the user's, or one without any privilege but this: root may read and write files of

@@ -30,9 +30,8 @@ const (
 	indexClaim = "claim"
 )
 
-// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, of claims only what
-// runs go by, so that its memory follows the
-// policies and not the cluster's size.
+// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, of claims only what runs go
+// by, so that its memory follows the policies and not the cluster's size. What it knows of others' pods is in Holders.
 func CacheObjects() map[client.Object]cache.ByObject {
 	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
 	if err != nil {
@@ -45,8 +44,12 @@ func CacheObjects() map[client.Object]cache.ByObject {
 	}
 }
 
-// SetupWithManager has the manager call Reconcile for each policy whose own spec, CronJob, Jobs, pods or claims change.
+// SetupWithManager has the manager run Holders, and call Reconcile for each policy whose own spec, CronJob, Jobs, pods or
+// claims change, or the pods that hold these claims.
 func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := mgr.Add(r.Holders); err != nil {
+		return err
+	}
 	indexer := mgr.GetFieldIndexer()
 	for _, object := range []client.Object{&batchv1.Job{}, &corev1.Pod{}} {
 		if err := indexer.IndexField(ctx, object, indexPolicy, policyOf); err != nil {
@@ -63,8 +66,11 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(requestForCronJob)).
 		Watches(&batchv1.Job{}, toPolicy).
 		Watches(&corev1.Pod{}, toPolicy).
-		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(r.requestsForClaim),
-			builder.WithPredicates(claimChanged())).
+		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(
+			func(ctx context.Context, claim client.Object) []ctrl.Request {
+				return r.requestsForClaim(ctx, client.ObjectKeyFromObject(claim))
+			}), builder.WithPredicates(claimChanged())).
+		WatchesRawSource(r.Holders.Source(r.requestsForClaim)).
 		Complete(r)
 }
 
@@ -103,12 +109,11 @@ func requestForCronJob(_ context.Context, object client.Object) []ctrl.Request {
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
 }
 
-func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim client.Object) []ctrl.Request {
+func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim types.NamespacedName) []ctrl.Request {
 	var policies backupv1alpha1.BackupPolicyList
-	err := r.List(ctx, &policies, client.InNamespace(claim.GetNamespace()),
-		client.MatchingFields{indexClaim: claim.GetName()})
+	err := r.List(ctx, &policies, client.InNamespace(claim.Namespace), client.MatchingFields{indexClaim: claim.Name})
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not find the policies that name a claim", "claim", claim.GetName())
+		ctrl.LoggerFrom(ctx).Error(err, "Could not find the policies that name a claim", "claim", claim)
 		return nil
 	}
 	requests := make([]ctrl.Request, 0, len(policies.Items))

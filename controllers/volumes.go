@@ -32,7 +32,10 @@ const smbDriver = "smb.csi.k8s.io"
 var smbMountOptions = []string{"dir_mode=0700", "file_mode=0600", "noperm"}
 
 // podVolumes are the volumes of a run's pod and where the runner's container has them.
-func podVolumes(spec *backupv1alpha1.BackupPolicySpec) ([]corev1.Volume, []corev1.VolumeMount) {
+func podVolumes(
+	policy *backupv1alpha1.BackupPolicy, claims map[string]claim,
+) ([]corev1.Volume, []corev1.VolumeMount) {
+	spec := &policy.Spec
 	var volumes []corev1.Volume
 	var mounts []corev1.VolumeMount
 	add := func(name string, source corev1.VolumeSource, mountPath string, readOnly bool) {
@@ -40,9 +43,12 @@ func podVolumes(spec *backupv1alpha1.BackupPolicySpec) ([]corev1.Volume, []corev
 		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: mountPath, ReadOnly: readOnly})
 	}
 	for _, volume := range enabledVolumes(spec) {
-		// Read-only as the container sees it, not as the volume is attached: the appliance has it mounted for writing
-		// at the same time, and drivers refuse to do both on one node.
-		add(volume.Name, sourceVolume(volume), path.Join(sourcesPath, volume.Name), true)
+		source := sourceVolume(volume)
+		if isCloned(&volume) {
+			name := volume.PersistentVolumeClaim.ClaimName
+			source = corev1.VolumeSource{Ephemeral: cloneVolume(name, claims[name], labelsFor(policy))}
+		}
+		add(volume.Name, source, path.Join(sourcesPath, volume.Name), true)
 	}
 	if spec.Storage != nil {
 		add(storageVolume, storageVolumeSource(spec.Storage), storagePath, false)
@@ -55,7 +61,7 @@ func podVolumes(spec *backupv1alpha1.BackupPolicySpec) ([]corev1.Volume, []corev
 
 func sourceVolume(volume backupv1alpha1.SourceVolume) corev1.VolumeSource {
 	return corev1.VolumeSource{
-		PersistentVolumeClaim: claimVolume(volume.PersistentVolumeClaim),
+		PersistentVolumeClaim: readOnlyClaimVolume(volume.PersistentVolumeClaim),
 		ConfigMap:             volume.ConfigMap,
 		Secret:                volume.Secret,
 		NFS:                   nfsVolume(volume.NFS),
@@ -91,6 +97,16 @@ func claimVolume(claim *backupv1alpha1.ClaimReference) *corev1.PersistentVolumeC
 		return nil
 	}
 	return &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.ClaimName}
+}
+
+// readOnlyClaimVolume is a claim whose volume the kubelet leaves as it is: one that it mounts for writing it would relabel
+// for SELinux, and give to the pod's fsGroup, file by file. The appliance has it mounted for writing meanwhile.
+func readOnlyClaimVolume(claim *backupv1alpha1.ClaimReference) *corev1.PersistentVolumeClaimVolumeSource {
+	volume := claimVolume(claim)
+	if volume != nil {
+		volume.ReadOnly = true
+	}
+	return volume
 }
 
 func nfsVolume(nfs *backupv1alpha1.NFSSource) *corev1.NFSVolumeSource {

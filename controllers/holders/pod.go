@@ -1,28 +1,131 @@
 // Copyright The Appliance Backup Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package holders knows which pods mount which PersistentVolumeClaims.
 package holders
 
 import (
 	"time"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Pod is what is kept of a pod that mounts claims.
+// Pod is what is known of a pod that holds claims.
 type Pod struct {
-	Namespace, Name string
+	Name string
 	// Created is when the pod was made, to the second.
 	Created time.Time
-	// Node is the name of the node that the pod runs on.
+	// Node is the name of the node that the pod is on. It is never empty.
 	Node string
-	// Labels are the pod's labels.
+	// Labels are the pod's labels; nil if it has none.
 	Labels map[string]string
-	// Tolerations are the pod's tolerations.
+	// Tolerations are the pod's, without those that Kubernetes gives to every pod.
 	Tolerations []corev1.Toleration
-	// SELinuxOptions are those that the pod sets for all of its containers; nil if it sets none.
+	// SELinuxOptions are those of the pod, or of the first of its containers that mounts a claim; nil if there are none.
 	SELinuxOptions *corev1.SELinuxOptions
-	// Claims are the names of the claims that the pod mounts.
-	Claims []string
+}
+
+// record is what is kept of a pod: as little as will do, because there may be very many. Strings that are the same in
+// many pods are kept once.
+type record struct {
+	name            string
+	namespace, node unique.Handle[string]
+	created         int64
+	labels          []label
+	tolerations     []corev1.Toleration
+	seLinuxOptions  *corev1.SELinuxOptions
+	claims          []string
+}
+
+type label struct{ key, value unique.Handle[string] }
+
+// recordOf is the record of a pod; nil if the pod holds no claim.
+func recordOf(pod *corev1.Pod) *record {
+	claims := claimsOf(pod)
+	if len(claims) == 0 {
+		return nil
+	}
+	r := &record{
+		name:           pod.Name,
+		namespace:      unique.Make(pod.Namespace),
+		node:           unique.Make(pod.Spec.NodeName),
+		created:        pod.CreationTimestamp.Unix(),
+		seLinuxOptions: seLinuxOptions(pod),
+		claims:         claims,
+	}
+	for key, value := range pod.Labels {
+		r.labels = append(r.labels, label{unique.Make(key), unique.Make(value)})
+	}
+	sortLabels(r.labels)
+	for _, toleration := range pod.Spec.Tolerations {
+		if !givenToAll(&toleration) {
+			r.tolerations = append(r.tolerations, toleration)
+		}
+	}
+	return r
+}
+
+// pod is the record as others see it.
+func (r *record) pod() Pod {
+	p := Pod{
+		Name: r.name, Created: time.Unix(r.created, 0).UTC(), Node: r.node.Value(),
+		Tolerations: r.tolerations, SELinuxOptions: r.seLinuxOptions,
+	}
+	if len(r.labels) > 0 {
+		p.Labels = make(map[string]string, len(r.labels))
+	}
+	for _, l := range r.labels {
+		p.Labels[l.key.Value()] = l.value.Value()
+	}
+	return p
+}
+
+// claimsOf are the claims that the pod mounts. Those of its ephemeral volumes are among them: they are named after the
+// pod and the volume.
+func claimsOf(pod *corev1.Pod) []string {
+	var claims []string
+	for i := range pod.Spec.Volumes {
+		if claim := claimOf(pod, &pod.Spec.Volumes[i]); claim != "" {
+			claims = append(claims, claim)
+		}
+	}
+	return claims
+}
+
+func claimOf(pod *corev1.Pod, volume *corev1.Volume) string {
+	switch {
+	case volume.PersistentVolumeClaim != nil:
+		return volume.PersistentVolumeClaim.ClaimName
+	case volume.Ephemeral != nil:
+		return pod.Name + "-" + volume.Name
+	}
+	return ""
+}
+
+// givenToAll says whether a toleration is one of the two that admission adds to every pod, from
+// https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions.
+func givenToAll(t *corev1.Toleration) bool {
+	return t.Effect == corev1.TaintEffectNoExecute && t.Operator == corev1.TolerationOpExists &&
+		t.TolerationSeconds != nil && (t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable)
+}
+
+func seLinuxOptions(pod *corev1.Pod) *corev1.SELinuxOptions {
+	if s := pod.Spec.SecurityContext; s != nil && s.SELinuxOptions != nil {
+		return s.SELinuxOptions
+	}
+	holds := make(map[string]bool)
+	for i := range pod.Spec.Volumes {
+		holds[pod.Spec.Volumes[i].Name] = claimOf(pod, &pod.Spec.Volumes[i]) != ""
+	}
+	for _, container := range pod.Spec.Containers {
+		if container.SecurityContext == nil || container.SecurityContext.SELinuxOptions == nil {
+			continue
+		}
+		for _, mount := range container.VolumeMounts {
+			if holds[mount.Name] {
+				return container.SecurityContext.SELinuxOptions
+			}
+		}
+	}
+	return nil
 }
