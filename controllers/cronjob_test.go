@@ -4,28 +4,36 @@
 package controllers
 
 import (
+	"bytes"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/holders"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// TestBuildCronJob holds each policy in testdata against the CronJob beside it.
+// TestBuildCronJob holds each policy in testdata against the CronJob beside it. The claims and pods that there are, if it
+// matters, are in a file beside it too.
 func TestBuildCronJob(t *testing.T) {
 	policies, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(policies) == 0 {
 		t.Fatalf("no policies in testdata: %v", err)
 	}
 	for _, file := range policies {
-		if strings.HasSuffix(file, ".cronjob.yaml") {
+		if strings.HasSuffix(file, ".cronjob.yaml") || strings.HasSuffix(file, ".cluster.yaml") {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
@@ -34,7 +42,8 @@ func TestBuildCronJob(t *testing.T) {
 			if fault != nil {
 				t.Fatal(fault.message)
 			}
-			got, err := yaml.Marshal(BuildCronJob(policy, schedule, nil, Options{RunnerImage: "backup-operator:v1"}))
+			claims := readClaims(t, strings.TrimSuffix(file, ".yaml")+".cluster.yaml")
+			got, err := yaml.Marshal(BuildCronJob(policy, schedule, claims, Options{RunnerImage: "backup-operator:v1"}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,9 +80,47 @@ func readPolicy(t *testing.T, file string) *backupv1alpha1.BackupPolicy {
 	return policy
 }
 
+// readClaims reads a file of PersistentVolumeClaims and pods; none if there is no such file.
+func readClaims(t *testing.T, file string) map[string]claim {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	var pods []*corev1.Pod
+	claims := make(map[string]claim)
+	for document := range bytes.SplitSeq(data, []byte("\n---\n")) {
+		var kind metav1.TypeMeta
+		if err := yaml.Unmarshal(document, &kind); err != nil {
+			t.Fatal(err)
+		}
+		var into client.Object = &corev1.PersistentVolumeClaim{}
+		if kind.Kind == "Pod" {
+			into = &corev1.Pod{}
+		}
+		if err := yaml.UnmarshalStrict(document, into); err != nil {
+			t.Fatal(err)
+		}
+		switch object := into.(type) {
+		case *corev1.Pod:
+			pods = append(pods, object)
+		case *corev1.PersistentVolumeClaim:
+			claims[object.Name] = claimOf(object)
+		}
+	}
+	known := holders.Fixed(pods...)
+	for name, c := range claims {
+		c.holders = known.Of("orbit", name)
+		claims[name] = c
+	}
+	return claims
+}
+
 // TestRunnerHasNoCredentials states what no settings may change.
 func TestRunnerHasNoCredentials(t *testing.T) {
-	for _, file := range []string{"page", "job", "remote-only"} {
+	for _, file := range []string{"page", "job", "remote-only", "clone"} {
 		policy := readPolicy(t, "testdata/"+file+".yaml")
 		schedule, _ := checkSettings(policy, Options{})
 		pod := BuildCronJob(policy, schedule, nil, Options{RunnerImage: "i"}).Spec.JobTemplate.Spec.Template.Spec

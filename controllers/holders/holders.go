@@ -63,6 +63,20 @@ func newHolders(client typedcorev1.PodsGetter, namespaces []string) *Holders {
 	return h
 }
 
+// Fixed makes Holders that know these pods for ever, as if they were all that there is: for tests.
+func Fixed(pods ...*corev1.Pod) *Holders {
+	h := newHolders(nil, nil)
+	for _, s := range h.stores {
+		for _, pod := range pods {
+			if e := entryOf(pod); e != nil {
+				s.put(e.key(), e.record)
+			}
+		}
+		close(s.filled)
+	}
+	return h
+}
+
 // Of are the pods that hold a claim, oldest first. The backups' own pods are not among them.
 func (h *Holders) Of(namespace, claim string) []Pod {
 	s := h.stores[namespace]
