@@ -9,10 +9,10 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -105,8 +105,14 @@ func claimChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.PersistentVolumeClaim)
 		now, isClaim := e.ObjectNew.(*corev1.PersistentVolumeClaim)
-		return ok && isClaim && !equality.Semantic.DeepEqual(claimOf(before), claimOf(now))
+		return ok && isClaim && !claimOf(before).sameVolume(claimOf(now))
 	}}
+}
+
+// sameVolume says whether two claims are the same but for their holders.
+func (c claim) sameVolume(other claim) bool {
+	return slices.Equal(c.accessModes, other.accessModes) && c.size.Cmp(other.size) == 0 &&
+		ptr.Equal(c.storageClassName, other.storageClassName) && ptr.Equal(c.volumeMode, other.volumeMode)
 }
 
 // missingClaims are the claims that runs of the policy mount and that do not exist, sorted.

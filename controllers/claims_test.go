@@ -1,0 +1,97 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+)
+
+// fullClaim is a claim with a bit of everything.
+func fullClaim() *corev1.PersistentVolumeClaim {
+	object := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "orbit", Name: "data", UID: "u", ResourceVersion: "7",
+		Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"large": "annotation"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+	}}
+	object.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany, corev1.ReadWriteOnce}
+	object.Spec.StorageClassName = ptr.To("fast")
+	object.Spec.VolumeMode = ptr.To(corev1.PersistentVolumeFilesystem)
+	object.Spec.VolumeName = "pv"
+	object.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("2Gi")}
+	object.Status.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
+	object.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("3Gi")}
+	return object
+}
+
+func TestWhatIsKeptOfAClaimIsWhatRunsGoBy(t *testing.T) {
+	reduced, err := reduceClaim(fullClaim())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, ok := reduced.(*corev1.PersistentVolumeClaim)
+	if !ok {
+		t.Fatalf("reduced to a %T", reduced)
+	}
+	unexported := cmp.AllowUnexported(claim{})
+	if diff := cmp.Diff(claimOf(fullClaim()), claimOf(kept), unexported); diff != "" {
+		t.Error(diff)
+	}
+	if kept.Labels != nil || kept.Annotations != nil || kept.ManagedFields != nil || kept.Spec.VolumeName != "" {
+		t.Errorf("kept for nothing: %+v", kept)
+	}
+	if kept.ResourceVersion != "7" || kept.UID != "u" {
+		t.Error("the cache needs the resource version and the UID")
+	}
+}
+
+func TestTheSizeOfAClaim(t *testing.T) {
+	for _, test := range []struct{ requested, capacity, want string }{
+		{"2Gi", "", "2Gi"}, {"2Gi", "1Gi", "2Gi"}, {"2Gi", "3Gi", "3Gi"}, {"", "3Gi", "3Gi"},
+	} {
+		object := &corev1.PersistentVolumeClaim{}
+		if test.requested != "" {
+			object.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(test.requested)}
+		}
+		if test.capacity != "" {
+			object.Status.Capacity = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse(test.capacity)}
+		}
+		if size := claimOf(object).size; size.Cmp(resource.MustParse(test.want)) != 0 {
+			t.Errorf("requested %q, capacity %q: size %s, want %s", test.requested, test.capacity, size.String(), test.want)
+		}
+	}
+}
+
+func TestChangesOfClaimsThatMatter(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(*corev1.PersistentVolumeClaim)
+		matters bool
+	}{
+		"nothing": {func(*corev1.PersistentVolumeClaim) {}, false},
+		"an annotation": {func(c *corev1.PersistentVolumeClaim) {
+			c.Annotations = map[string]string{"seen": "by somebody"}
+		}, false},
+		"it grows": {func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("9Gi")
+		}, true},
+		"the same size in other words": {func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("2048Mi")
+		}, false},
+		"it is bound to a volume of other modes": {func(c *corev1.PersistentVolumeClaim) {
+			c.Status.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteMany}
+		}, true},
+	} {
+		now := fullClaim()
+		test.change(now)
+		if got := claimChanged().Update(event.UpdateEvent{ObjectOld: fullClaim(), ObjectNew: now}); got != test.matters {
+			t.Errorf("%s: matters %t, want %t", name, got, test.matters)
+		}
+	}
+}
