@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	// Time zones of schedules are looked up without the image's help.
 	_ "time/tzdata"
@@ -63,6 +64,8 @@ Backups don't need the operator: while it is down, the CronJobs go on, and its s
 		"image of the backups' pods: the operator's own (default $"+runnerImageVariable+")")
 	flags.BoolVar(&f.options.AllowHostPath, "allow-host-path", false,
 		"let policies name hostPath volumes, and so read and write any directory of the nodes")
+	flags.DurationVar(&f.options.StartGrace, "start-grace", 2*time.Minute,
+		"how long a run may take to start before the policy's condition Delayed tells of it")
 	flags.BoolVar(&f.leaderElect, "leader-elect", false, "elect one working replica among several")
 	flags.StringVar(&f.metricsAddress, "metrics-bind-address", "0",
 		"address of the metrics, served over HTTPS to who may get /metrics; 0 serves none")

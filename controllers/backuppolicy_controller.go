@@ -10,7 +10,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -41,6 +40,8 @@ type Options struct {
 	RunnerImage string
 	// AllowHostPath says whether policies may name hostPath volumes. Default: false.
 	AllowHostPath bool
+	// StartGrace is how long a run may take to start before the policy's status tells of it. Default: 2 minutes.
+	StartGrace time.Duration
 }
 
 // BackupPolicyReconciler reconciles BackupPolicies.
@@ -53,6 +54,11 @@ type BackupPolicyReconciler struct {
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	Options  Options
+
+	// events reads what Kubernetes says of runs that don't go on. SetupWithManager sets it.
+	events *eventReader
+	// started is when the operator began to look. SetupWithManager sets it.
+	started time.Time
 }
 
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch
@@ -61,6 +67,7 @@ type BackupPolicyReconciler struct {
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes the policy's CronJob as the policy wants it and its status as things are. Deleting a policy needs
@@ -82,6 +89,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	answer, runErr := r.runNow(ctx, &policy, &state, observed)
 
 	now := r.Clock.Now()
+	r.listen(ctx, &policy, state, &observed, now)
 	status := nextStatus(&policy, state, observed, now)
 	answer.into(status)
 	if err := r.writeStatus(ctx, &policy, status); err != nil {
@@ -91,7 +99,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	again := cmp.Or(state.retryAfter, untilNextRun(status.NextScheduleTime, now))
+	again := sooner(state.retryAfter, observed.lookAgainIn(status, now))
 	return ctrl.Result{RequeueAfter: again}, errors.Join(applyErr, runErr)
 }
 

@@ -20,10 +20,15 @@ type conditions struct {
 	now        metav1.Time
 }
 
+// get is a condition as it stands; nil if there is none.
+func (c conditions) get(conditionType string) *metav1.Condition {
+	return meta.FindStatusCondition(c.status.Conditions, conditionType)
+}
+
 // setFromRun sets a condition that speaks of a run. One that says the same already stays as it is, and with it the
 // generation that it was said of: after the settings have changed, it is the old ones that a run speaks for.
 func (c conditions) setFromRun(conditionType string, status metav1.ConditionStatus, reason, message string) {
-	known := meta.FindStatusCondition(c.status.Conditions, conditionType)
+	known := c.get(conditionType)
 	if known == nil || known.Status != status || known.Reason != reason || known.Message != cut(message, maxConditionMessage) {
 		c.set(conditionType, status, reason, message)
 	}
@@ -35,7 +40,7 @@ func (c conditions) set(conditionType string, status metav1.ConditionStatus, rea
 		Type: conditionType, Status: status, Reason: reason, Message: cut(message, maxConditionMessage),
 		ObservedGeneration: c.generation,
 	}
-	if known := meta.FindStatusCondition(c.status.Conditions, conditionType); known == nil || known.Status != status {
+	if known := c.get(conditionType); known == nil || known.Status != status {
 		condition.LastTransitionTime = c.now
 	}
 	meta.SetStatusCondition(&c.status.Conditions, condition)

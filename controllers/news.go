@@ -38,6 +38,9 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	if n := runNews(before.LastRun, after.LastRun); n != nil {
 		all = append(all, *n)
 	}
+	if n := delayNews(knownDelay(before), knownDelay(after)); n != nil {
+		all = append(all, *n)
+	}
 	if n := damageNews(before.LastRun, after.LastRun); n != nil {
 		all = append(all, *n)
 	}
@@ -71,6 +74,14 @@ func runNews(before, after *backupv1alpha1.Run) *news {
 	}
 	return &news{corev1.EventTypeWarning, after.Reason, actionBackup,
 		fmt.Sprintf("%s: backup %s: %s", after.Job, outcomeWord(after.Outcome), after.Message)}
+}
+
+// delayNews is that a run is delayed: once for each run and reason, however the words change.
+func delayNews(before, after *delay) *news {
+	if after == nil || before != nil && before.subject == after.subject && before.reason == after.reason {
+		return nil
+	}
+	return &news{corev1.EventTypeWarning, after.reason, actionBackup, after.subject + delaySeparator + after.message}
 }
 
 // damageNews is that the last run found damage in an earlier archive, for that is nothing to learn on the day when it is

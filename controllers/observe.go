@@ -4,8 +4,10 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,13 +29,19 @@ type observation struct {
 	pods map[types.UID][]corev1.Pod
 	// claims are the claims that runs of the policy mount, by name. One that does not exist is not in it.
 	claims map[string]claim
+	// said is what Kubernetes says in events, by the UID of the object that it is said of; only of what doesn't go on.
+	said map[types.UID][]kubeEvent
+	// grace is how late a run may start before that is told.
+	grace time.Duration
+	// started is when the operator began to look; zero if that doesn't matter.
+	started time.Time
 }
 
 // observe reads from the cache everything that a reconciliation depends on.
 func (r *BackupPolicyReconciler) observe(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (observation, error) {
-	var o observation
+	o := observation{grace: cmp.Or(r.Options.StartGrace, defaultStartGrace), started: r.started}
 	var err error
 	if o.cronJob, err = getCronJob(ctx, r, policy); err != nil {
 		return o, err

@@ -5,7 +5,6 @@ package controllers
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -27,7 +26,10 @@ type endedRun struct {
 	ended metav1.Time
 	// reason and message are the Job's own, for a run that failed.
 	reason, message string
-	// report is what the runner left; nil when it left nothing, because it was killed or never began.
+	// end is how the last pod ended.
+	end podEnd
+	// report is what the runner in it left; nil when it left nothing, because it was killed or never began. What an earlier
+	// try said is not how the run ended.
 	report *report.Report
 }
 
@@ -46,63 +48,26 @@ func endedRuns(jobs []batchv1.Job, pods map[types.UID][]corev1.Pod) []endedRun {
 }
 
 func endedRunOf(job *batchv1.Job, pods []corev1.Pod) (endedRun, bool) {
-	for _, condition := range job.Status.Conditions {
-		if condition.Status != corev1.ConditionTrue {
-			continue
-		}
-		if stillRunning(pods) {
-			return endedRun{}, false
-		}
-		switch condition.Type {
-		case batchv1.JobComplete:
-			run := endedRun{job: job, succeeded: true, ended: condition.LastTransitionTime}
-			run.report, _ = lastWords(pods)
-			return run, true
-		case batchv1.JobFailed:
-			run := endedRun{
-				job: job, ended: condition.LastTransitionTime, reason: condition.Reason, message: condition.Message,
-			}
-			var end *corev1.ContainerStateTerminated
-			run.report, end = lastWords(pods)
-			if run.report == nil && end != nil {
-				run.reason = cmp.Or(end.Reason, run.reason)
-				run.message = fmt.Sprintf("the runner ended with exit code %d (%s) and left no report; the Job says: %s",
-					end.ExitCode, end.Reason, condition.Message)
-			}
-			return run, true
+	condition := jobCondition(job, batchv1.JobComplete, batchv1.JobFailed)
+	if condition == nil || stillRunning(pods) {
+		return endedRun{}, false
+	}
+	run := endedRun{
+		job: job, succeeded: condition.Type == batchv1.JobComplete, ended: condition.LastTransitionTime,
+		reason: condition.Reason, message: condition.Message, end: lastPodEnd(pods),
+	}
+	if run.end.container == runnerContainer {
+		if said, err := report.Decode(run.end.end.Message); err == nil {
+			run.report = &said
 		}
 	}
-	return endedRun{}, false
+	return run, true
 }
 
 // stillRunning says whether a pod of a Job has not ended as far as is known. Of a Job that has, this means that news of
 // the pod are still to come, and with them the report.
 func stillRunning(pods []corev1.Pod) bool {
-	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
-		return pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
-	})
-}
-
-// lastWords are the report and the end of the runner's container that ended last among a Job's pods. The report is nil
-// when that container left none: what an earlier try said is not how the run ended.
-func lastWords(pods []corev1.Pod) (*report.Report, *corev1.ContainerStateTerminated) {
-	var last *corev1.ContainerStateTerminated
-	for i := range pods {
-		for j := range pods[i].Status.ContainerStatuses {
-			status := &pods[i].Status.ContainerStatuses[j]
-			end := status.State.Terminated
-			if status.Name == runnerContainer && end != nil && (last == nil || last.FinishedAt.Before(&end.FinishedAt)) {
-				last = end
-			}
-		}
-	}
-	if last == nil {
-		return nil, nil
-	}
-	if said, err := report.Decode(last.Message); err == nil {
-		return &said, last
-	}
-	return nil, last
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return !podEnded(&pod) })
 }
 
 // outcome weighs what the Job and the runner say: the worse of the two is true. A Job that ran into its deadline failed,
@@ -118,11 +83,11 @@ func (r *endedRun) outcome() backupv1alpha1.Outcome {
 	}
 }
 
-// why is the reason and the message of the run's outcome.
-func (r *endedRun) why() (reason, message string) {
+// why is the reason and the message of the run's outcome. The delay that was told last may say what the run waited for.
+func (r *endedRun) why(delayed *delay) (reason, message string) {
 	outcome := r.outcome()
 	switch {
-	case r.report != nil && string(r.report.Outcome) == string(outcome):
+	case r.report != nil && string(r.report.Outcome) == string(outcome) && !r.interrupted():
 		fallback := backupv1alpha1.ReasonFailed
 		if outcome == backupv1alpha1.OutcomeSucceeded {
 			fallback = backupv1alpha1.ReasonSucceeded
@@ -131,14 +96,18 @@ func (r *endedRun) why() (reason, message string) {
 	case outcome == backupv1alpha1.OutcomeSucceeded:
 		return backupv1alpha1.ReasonSucceeded, "the Job completed; its pod was gone before its report could be read"
 	default:
-		return cmp.Or(r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
-			"%s; look at: kubectl -n %s describe job %s", r.message, r.job.Namespace, r.job.Name)
+		return r.verdict(delayed)
 	}
 }
 
+func reasonOf(run *endedRun) string {
+	reason, _ := run.why(nil)
+	return reason
+}
+
 // asRun is the run as the status shows it.
-func (r *endedRun) asRun() *backupv1alpha1.Run {
-	reason, message := r.why()
+func (r *endedRun) asRun(delayed *delay) *backupv1alpha1.Run {
+	reason, message := r.why(delayed)
 	run := &backupv1alpha1.Run{
 		Job: r.job.Name, JobUID: string(r.job.UID), Outcome: r.outcome(), Message: message,
 		StartTime: r.job.Status.StartTime, CompletionTime: &r.ended,

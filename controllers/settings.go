@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
@@ -151,12 +149,4 @@ func filenamePrefix(policy *backupv1alpha1.BackupPolicy) string {
 		return policy.Spec.FilenamePrefix
 	}
 	return policy.Name
-}
-
-// untilNextRun is when to look again: a little after the next run should have started. 0 for never.
-func untilNextRun(next *metav1.Time, now time.Time) time.Duration {
-	if next == nil {
-		return 0
-	}
-	return max(next.Sub(now), 0) + scheduleGrace
 }

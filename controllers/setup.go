@@ -59,6 +59,7 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	if err := indexer.IndexField(ctx, &backupv1alpha1.BackupPolicy{}, indexClaim, claimsOf); err != nil {
 		return err
 	}
+	r.events, r.started = newEventReader(r.APIReader), r.Clock.Now()
 	toPolicy := handler.EnqueueRequestsFromMapFunc(requestForPolicy)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").

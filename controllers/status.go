@@ -6,6 +6,7 @@ package controllers
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -28,6 +29,8 @@ type readiness struct {
 	message string
 	// schedule is the effective schedule; nil when spec.schedule has none.
 	schedule *Schedule
+	// applied says that the CronJob is as the policy wants it, and not as its settings of before did.
+	applied bool
 	// scheduled says that the schedule starts runs.
 	scheduled bool
 	// retryAfter is when to try again what only others can mend, and of which nothing tells; 0 for never.
@@ -36,7 +39,7 @@ type readiness struct {
 
 // inForce is the readiness of a policy whose CronJob is as it should be.
 func inForce(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) readiness {
-	r := readiness{status: metav1.ConditionTrue, schedule: schedule}
+	r := readiness{status: metav1.ConditionTrue, schedule: schedule, applied: true}
 	switch spec := &policy.Spec; {
 	case disabled(spec):
 		r.reason, r.message = backupv1alpha1.ReasonDisabled, "both backups are disabled, so none is made: set enabled in "+
@@ -87,17 +90,31 @@ func nextStatus(
 ) *backupv1alpha1.BackupPolicyStatus {
 	status := policy.Status.DeepCopy()
 	status.ObservedGeneration = policy.Generation
+	view := seen.view(&policy.Status, ready)
 	ready = withObstacles(ready, &policy.Spec, seen.claims)
 	c := conditions{status: status, generation: policy.Generation, now: metav1.NewTime(now)}
 	setReadiness(c, ready)
-	setSchedule(status, ready, seen.cronJob, now)
+	known := knownDelay(status)
+	missed := setSchedule(status, ready, view, now)
 
+	if ready.applied {
+		retarget(c, syncTarget(&policy.Spec))
+	}
 	runs := endedRuns(seen.jobs, seen.pods)
 	countRuns(status, runs)
 	for i := range runs {
-		takeRun(c, &runs[i])
+		takeRun(c, &runs[i], known)
 	}
-	setRunConditions(c, synchronizes(&policy.Spec))
+	setBackupSucceeded(c)
+	setSynchronizedUnknown(c)
+
+	active := activeRuns(seen.jobs, seen.pods)
+	status.ActiveJobs = namesOf(active)
+	delayed := delayOf(active, seen.said, known, seen.grace, now)
+	if delayed == nil {
+		delayed = missedDelay(status, missed, known, &seen)
+	}
+	setDelayed(c, delayed)
 	return status
 }
 
@@ -112,19 +129,26 @@ func setReadiness(c conditions, ready readiness) {
 	}
 }
 
+// setSchedule tells of the schedule's times, and says whether a run was found to be missed.
 func setSchedule(
-	status *backupv1alpha1.BackupPolicyStatus, ready readiness, cronJob *batchv1.CronJob, now time.Time,
-) {
+	status *backupv1alpha1.BackupPolicyStatus, ready readiness, view scheduleView, now time.Time,
+) (missed bool) {
 	status.Schedule, status.NextScheduleTime = "", nil
 	if ready.schedule != nil {
 		status.Schedule = ready.schedule.Line
 	}
-	if ready.schedule != nil && ready.scheduled {
-		status.NextScheduleTime = ptr.To(metav1.NewTime(ready.schedule.Next(now)))
+	if view.cronJob != nil && view.cronJob.Status.LastScheduleTime != nil {
+		status.LastScheduleTime = view.cronJob.Status.LastScheduleTime
 	}
-	if cronJob != nil && cronJob.Status.LastScheduleTime != nil {
-		status.LastScheduleTime = cronJob.Status.LastScheduleTime
+	next, missedTime := view.judge(now)
+	if !next.IsZero() {
+		status.NextScheduleTime = ptr.To(metav1.NewTime(next))
 	}
+	if missedTime.IsZero() {
+		return false
+	}
+	status.LastMissedTime = ptr.To(metav1.NewTime(missedTime))
+	return true
 }
 
 // countRuns goes on counting failures in a row with the runs that ended after the last one counted.
@@ -157,12 +181,12 @@ func runsAfter(runs []endedRun, last *backupv1alpha1.Run) []endedRun {
 }
 
 // takeRun takes over what one run tells. Called for all runs that the cluster remembers, oldest first, each time: a
-// pod's report may be seen later than its Job's end.
-func takeRun(c conditions, run *endedRun) {
+// pod's report may be seen later than its Job's end. The delay that was told last may say what the run waited for.
+func takeRun(c conditions, run *endedRun, delayed *delay) {
 	status := c.status
 	if len(runsAfter([]endedRun{*run}, status.LastRun)) > 0 || sameRun(status.LastRun, run) {
 		if run.report != nil || !sameRun(status.LastRun, run) {
-			status.LastRun = run.asRun()
+			status.LastRun = run.asRun(delayed)
 		}
 		takeSync(c, run)
 		takeBackups(status, run)
@@ -184,7 +208,7 @@ func takeBackups(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) {
 	held := run.report.Backups
 	backups := &backupv1alpha1.RetainedBackups{Count: ptr.To(int32(held.Count)), Bytes: &held.Bytes}
 	if space := run.report.Storage; space != nil {
-		backups.FreeBytes = &space.Free
+		backups.FreeBytes, backups.TotalBytes = &space.Free, &space.Total
 	}
 	for _, b := range held.Newest {
 		backups.Newest = append(backups.Newest,
@@ -193,41 +217,41 @@ func takeBackups(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) {
 	status.Backups = backups
 }
 
-// takeSync takes over how the synchronization went. A run that failed before it says nothing of the mirror.
-func takeSync(c conditions, run *endedRun) {
-	if run.report == nil || run.report.Sync == nil {
-		return
-	}
-	if sync := run.report.Sync; sync.OK {
-		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded,
-			fmt.Sprintf("rsyncDirectory holds %d backups", sync.Backups))
-	} else {
-		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, reasonOf(run), sync.Message)
-	}
-}
+// noRunYet is what the conditions of runs say before the first.
+const noRunYet = "no run has ended yet"
 
-func reasonOf(run *endedRun) string {
-	reason, _ := run.why()
-	return reason
-}
-
-// setRunConditions sets the conditions that speak of runs, from the run that ended last.
-func setRunConditions(c conditions, synchronizes bool) {
-	const none = "no run has ended yet"
+// setBackupSucceeded tells of the run that ended last.
+func setBackupSucceeded(c conditions) {
 	switch last := c.status.LastRun; {
 	case last == nil:
-		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
+		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, noRunYet)
 	case last.Outcome == backupv1alpha1.OutcomeSucceeded:
 		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded, last.Message)
 	default:
 		c.setFromRun(backupv1alpha1.ConditionBackupSucceeded, metav1.ConditionFalse, last.Reason, last.Message)
 	}
-	switch known := meta.FindStatusCondition(c.status.Conditions, backupv1alpha1.ConditionSynchronized); {
-	case !synchronizes:
-		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionSynchronized)
-	case known == nil:
-		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionUnknown, backupv1alpha1.ReasonNoRunYet, none)
+}
+
+// setDelayed tells of a delay, or that there is none.
+func setDelayed(c conditions, d *delay) {
+	if d == nil {
+		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionDelayed)
+		return
 	}
+	c.setFromRun(backupv1alpha1.ConditionDelayed, metav1.ConditionTrue, d.reason, d.subject+delaySeparator+d.message)
+}
+
+// delaySeparator stands between a delay's subject and its message in the condition.
+const delaySeparator = ": "
+
+// knownDelay is the delay that a status tells of; nil for none.
+func knownDelay(status *backupv1alpha1.BackupPolicyStatus) *delay {
+	c := meta.FindStatusCondition(status.Conditions, backupv1alpha1.ConditionDelayed)
+	if c == nil {
+		return nil
+	}
+	subject, message, _ := strings.Cut(c.Message, delaySeparator)
+	return &delay{subject: subject, reason: c.Reason, message: message}
 }
 
 func sameStatus(a, b *backupv1alpha1.BackupPolicyStatus) bool {

@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -36,7 +37,9 @@ func newPastRuns(t *testing.T) *pastRuns {
 func (p *pastRuns) job(name string, minutes int, condition batchv1.JobConditionType, reason string) types.UID {
 	end := metav1.NewTime(start.Add(time.Duration(minutes) * time.Minute))
 	job := batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "orbit", UID: types.UID("uid-" + name)}}
-	job.Status.StartTime = ptr.To(metav1.NewTime(end.Add(-time.Minute)))
+	job.CreationTimestamp = metav1.NewTime(end.Add(-time.Minute))
+	job.Status.StartTime = &job.CreationTimestamp
+	job.Spec.ActiveDeadlineSeconds = ptr.To[int64](60)
 	job.Status.Conditions = []batchv1.JobCondition{{
 		Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: end, Reason: reason, Message: "the Job's words",
 	}}
@@ -66,6 +69,19 @@ func (p *pastRuns) reported(job types.UID, r report.Report) {
 		phase = corev1.PodFailed
 	}
 	p.pod(job, phase, 0, "Completed", string(message))
+}
+
+// dump adds a pod whose init container failed, so that the runner never began.
+func (p *pastRuns) dump(job types.UID, exitCode int32, reason, message string) {
+	p.seen.pods[job] = []corev1.Pod{{Status: corev1.PodStatus{
+		Phase: corev1.PodFailed,
+		InitContainerStatuses: []corev1.ContainerStatus{{Name: "dump", State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: exitCode, Reason: reason, Message: message},
+		}}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: runnerContainer, State: corev1.ContainerState{
+			Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"},
+		}}},
+	}}}
 }
 
 func (p *pastRuns) succeeded(name string, minutes int) {
@@ -149,7 +165,7 @@ func TestStatusOfASuccess(t *testing.T) {
 	if *status.ConsecutiveFailures != 0 || !status.LastSuccessTime.Equal(&ended) {
 		t.Errorf("failures %d, last success %s", *status.ConsecutiveFailures, status.LastSuccessTime)
 	}
-	if b := status.Backups; *b.Count != 2 || *b.Bytes != 80 || *b.FreeBytes != 1000 || b.Newest[0].Name != "a.tar.zst" {
+	if b := status.Backups; *b.Count != 2 || *b.Bytes != 80 || *b.FreeBytes != 1000 || *b.TotalBytes != 2000 || b.Newest[0].Name != "a.tar.zst" {
 		t.Errorf("backups %+v", b)
 	}
 }
@@ -175,16 +191,40 @@ func TestARunThatCouldNotSpeak(t *testing.T) {
 		name, jobReason, reason, message string
 		pod                              func(*pastRuns, types.UID)
 	}{
-		{"out of memory", "BackoffLimitExceeded", "OOMKilled", "exit code 137", func(p *pastRuns, job types.UID) {
-			p.pod(job, corev1.PodFailed, 137, "OOMKilled", "")
-		}},
-		{"no pod left", "DeadlineExceeded", "DeadlineExceeded", "kubectl -n orbit describe job run-1",
-			func(*pastRuns, types.UID) {}},
-		{"evicted before it began", "BackoffLimitExceeded", "BackoffLimitExceeded", "the Job's words",
+		{"out of memory", "BackoffLimitExceeded", "OOMKilled", "limit of 64Mi: raise job.resources.limits.memory",
 			func(p *pastRuns, job types.UID) {
-				p.seen.pods[job] = []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted"}}}
+				p.pod(job, corev1.PodFailed, 137, "OOMKilled", "")
+				p.seen.pods[job][0].Spec.Containers = []corev1.Container{{Name: runnerContainer, Resources: corev1.ResourceRequirements{
+					Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+				}}}
 			}},
-		{"reported, but failed all the same", "DeadlineExceeded", "DeadlineExceeded", "the Job's words",
+		{"a dump out of memory", "BackoffLimitExceeded", "OOMKilled", "init container dump was killed",
+			func(p *pastRuns, job types.UID) { p.dump(job, 137, "OOMKilled", "") }},
+		{"a dump that failed", "BackoffLimitExceeded", "BackoffLimitExceeded", "dump ended with exit code 1 (no such database)",
+			func(p *pastRuns, job types.UID) { p.dump(job, 1, "Error", "no such\n database\n") }},
+		{"no pod left", "DeadlineExceeded", "DeadlineExceeded", "took longer than job.activeDeadlineSeconds (60)",
+			func(*pastRuns, types.UID) {}},
+		{"no pod left, and no deadline", "BackoffLimitExceeded", "BackoffLimitExceeded",
+			"the Job's words; look at kubectl -n orbit describe job run-1", func(*pastRuns, types.UID) {}},
+		{"evicted before it began", "BackoffLimitExceeded", "Evicted", "exceeds the limit",
+			func(p *pastRuns, job types.UID) {
+				p.seen.pods[job] = []corev1.Pod{{Status: corev1.PodStatus{
+					Phase: corev1.PodFailed, Reason: "Evicted", Message: "Usage of EmptyDir volume \"dump\" exceeds the limit \"1Mi\". ",
+				}}}
+			}},
+		{"evicted while it ran", "BackoffLimitExceeded", "Evicted", "low on resource: memory",
+			func(p *pastRuns, job types.UID) {
+				p.reported(job, report.Report{Outcome: report.Failed, Reason: report.ReasonInterrupted, Message: "told to stop"})
+				p.seen.pods[job][0].Status.Conditions = []corev1.PodCondition{{
+					Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "TerminationByKubelet",
+					Message: "The node was low on resource: memory.",
+				}}
+			}},
+		{"told to stop by its deadline", "DeadlineExceeded", "DeadlineExceeded", "job.activeDeadlineSeconds",
+			func(p *pastRuns, job types.UID) {
+				p.reported(job, report.Report{Outcome: report.Failed, Reason: report.ReasonInterrupted, Message: "told to stop"})
+			}},
+		{"reported, but failed all the same", "DeadlineExceeded", "DeadlineExceeded", "job.activeDeadlineSeconds",
 			func(p *pastRuns, job types.UID) { p.reported(job, good()) }},
 		{"killed at the second try", "BackoffLimitExceeded", "Error", "exit code 137", func(p *pastRuns, job types.UID) {
 			p.reported(job, report.Report{Outcome: report.Failed, Reason: report.ReasonLocked, Message: "locked"})
