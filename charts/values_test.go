@@ -73,6 +73,7 @@ func TestValuesThatChangeTheArguments(t *testing.T) {
 		{"leaderElection.enabled=false", slices.Delete(slices.Clone(usual), 1, 2)},
 		{"metrics.enabled=false", slices.Replace(slices.Clone(usual), 2, 3, "--metrics-bind-address=0")},
 		{"allowHostPath=true", append(slices.Clone(usual), "--allow-host-path")},
+		{"startGrace=1m30s", append(slices.Clone(usual), "--start-grace=1m30s")},
 		{"logging.level=debug", append(slices.Clone(usual), "--log-level=debug")},
 	} {
 		t.Run(test.set, func(t *testing.T) {
@@ -136,6 +137,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"watchNamespaces={Not_A_Name}":   "/watchNamespaces/0",
 		"metrics.serviceMonitor.on=true": "/metrics/serviceMonitor",
 		"allowHostPath=perhaps":          "/allowHostPath",
+		"startGrace=soon":                "/startGrace",
 	} {
 		t.Run(set, func(t *testing.T) {
 			_, err := helmTemplate(t, "--set", set)

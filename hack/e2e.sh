@@ -61,7 +61,7 @@ END
 
   say "installing the chart"
   "$E2E_HELM" install backup-operator charts/backup-operator --namespace backup-operator-system --create-namespace \
-    --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --wait --timeout 5m >&2
+    --set image.repository="${E2E_IMAGE%:*}" --set image.tag="${E2E_IMAGE##*:}" --set startGrace=10s --wait --timeout 5m >&2
   say "testing the runner on a kernel's own NFS and CIFS mounts"
   test/remote/runner.sh --name "$CLUSTER_NAME" >&2
   say "testing"
