@@ -42,13 +42,14 @@ func arguments(t *testing.T, rendered objects) []string {
 
 func TestChartAndKustomizeInstallTheSame(t *testing.T) {
 	want := kustomization(t, "../config/default")
-	for _, optional := range []string{"../config/prometheus", "../config/network-policy"} {
+	for _, optional := range []string{"../config/prometheus", "../config/grafana", "../config/network-policy"} {
 		for key, object := range kustomization(t, optional) {
 			want[key] = object
 		}
 	}
 	delete(want, "Namespace backup-operator-system") // `helm install --create-namespace` makes it
-	got := chart(t, "--set", "image.tag=dev,metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true")
+	got := chart(t, "--set", "image.tag=dev,networkPolicy.enabled=true", "--set", "metrics.serviceMonitor.enabled=true,"+
+		"metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true")
 
 	if diff := cmp.Diff(want.names(), got.names()); diff != "" {
 		t.Fatalf("the chart (+) and kustomize (-) install different objects:\n%s", diff)

@@ -51,6 +51,17 @@ func TestValues(t *testing.T) {
 			"ServiceMonitor backup-operator-system/backup-operator", []any{"spec", "endpoints", 0, "interval"}, "45s"},
 		{"metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.labels.release=p",
 			"ServiceMonitor backup-operator-system/backup-operator", []any{"metadata", "labels", "release"}, "p"},
+		{"metrics.prometheusRule.enabled=true,metrics.prometheusRule.labels.release=p",
+			"PrometheusRule backup-operator-system/backup-operator", []any{"metadata", "labels", "release"}, "p"},
+		{"metrics.prometheusRule.enabled=true,metrics.prometheusRule.runbookPrefix=https://git.example.com/b/",
+			"PrometheusRule backup-operator-system/backup-operator",
+			[]any{"spec", "groups", 0, "rules", 0, "annotations", "runbook_url"},
+			"https://git.example.com/b/docs/runbooks/BackupMissed.md"},
+		{"metrics.dashboard.enabled=true,metrics.dashboard.labels.find=me",
+			"ConfigMap backup-operator-system/backup-operator-dashboard", []any{"metadata", "labels", "find"}, "me"},
+		{"metrics.dashboard.enabled=true,metrics.dashboard.annotations.grafana_folder=Backups",
+			"ConfigMap backup-operator-system/backup-operator-dashboard",
+			[]any{"metadata", "annotations", "grafana_folder"}, "Backups"},
 		{"fullnameOverride=store", "Deployment backup-operator-system/store", []any{"metadata", "name"}, "store"},
 		{"nameOverride=store", "Deployment backup-operator-system/backup-operator-store", []any{"kind"}, "Deployment"},
 	} {
@@ -95,7 +106,8 @@ func TestValuesThatLeaveObjectsOut(t *testing.T) {
 		{"leaderElection.enabled=false", []string{
 			"Role backup-operator-system/backup-operator-leader-election",
 			"RoleBinding backup-operator-system/backup-operator-leader-election"}},
-		{"metrics.enabled=false,metrics.serviceMonitor.enabled=true", []string{
+		{"metrics.enabled=false,metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true," +
+			"metrics.dashboard.enabled=true", []string{
 			"ClusterRole backup-operator-metrics-auth", "ClusterRole backup-operator-metrics-reader",
 			"ClusterRoleBinding backup-operator-metrics-auth", "Service backup-operator-system/backup-operator-metrics"}},
 	} {
@@ -129,15 +141,17 @@ func TestPolicyRolesAreAggregatedUnlessToldNot(t *testing.T) {
 
 func TestSchemaRefuses(t *testing.T) {
 	for set, want := range map[string]string{
-		"replica=2":                      "replica",
-		"image.tag=has space":            "/image/tag",
-		"image.digest=sha256:short":      "/image/digest",
-		"image.repository=":              "/image/repository",
-		"logging.level=loud":             "/logging/level",
-		"watchNamespaces={Not_A_Name}":   "/watchNamespaces/0",
-		"metrics.serviceMonitor.on=true": "/metrics/serviceMonitor",
-		"allowHostPath=perhaps":          "/allowHostPath",
-		"startGrace=soon":                "/startGrace",
+		"replica=2":                                  "replica",
+		"image.tag=has space":                        "/image/tag",
+		"image.digest=sha256:short":                  "/image/digest",
+		"image.repository=":                          "/image/repository",
+		"logging.level=loud":                         "/logging/level",
+		"watchNamespaces={Not_A_Name}":               "/watchNamespaces/0",
+		"metrics.serviceMonitor.on=true":             "/metrics/serviceMonitor",
+		"allowHostPath=perhaps":                      "/allowHostPath",
+		"metrics.dashboard.on=true":                  "/metrics/dashboard",
+		"metrics.prometheusRule.runbookPrefix=docs/": "/metrics/prometheusRule/runbookPrefix",
+		"startGrace=soon":                            "/startGrace",
 	} {
 		t.Run(set, func(t *testing.T) {
 			_, err := helmTemplate(t, "--set", set)

@@ -34,22 +34,18 @@ func laterThan(t *metav1.Time, other time.Time) bool {
 	return t != nil && t.After(other)
 }
 
-// syncLag is by how much the newest backup is newer than what the mirror holds; false when there is no mirror or no
-// backup. A mirror that never was current lags since the policy was made.
+// syncLag is by how much the newest backup is newer than what the mirror holds; false when there is no mirror, none that
+// ever was current, or no backup.
 func syncLag(policy *backupv1alpha1.BackupPolicy) (time.Duration, bool) {
-	held := policy.Status.Backups
-	if !synchronizes(&policy.Spec) || held == nil || len(held.Newest) == 0 {
+	held, synced := policy.Status.Backups, policy.Status.LastSyncTime
+	if !synchronizes(&policy.Spec) || synced == nil || held == nil || len(held.Newest) == 0 {
 		return 0, false
 	}
 	newest, ok := archiveTime(held.Newest[0].Name)
 	if !ok {
 		return 0, false
 	}
-	synced := policy.CreationTimestamp.Time
-	if last := policy.Status.LastSyncTime; last != nil {
-		synced = last.Time
-	}
-	return max(newest.Sub(synced), 0), true
+	return max(newest.Sub(synced.Time), 0), true
 }
 
 // archiveTime is when the backup of this file name began.

@@ -8,7 +8,8 @@
 #   code       methods of the API's types                    api/v1alpha1/zz_generated.deepcopy.go
 #   manifests  the CRD, from the API's types and markers      config/crd/bases
 #              the operator's role, from controllers/         config/rbac/role.yaml
-#              the chart's copies of it and of all roles      charts/backup-operator/files
+#              the chart's copies of it, of all roles, of the charts/backup-operator/files
+#              alerting rules and of the dashboard
 #              the API's reference, from the API's comments   docs/api-reference.md
 #
 # Works on the tree that it stands in. TOOLS names a directory of tools that are built already.
@@ -34,12 +35,13 @@ generate_manifests() {
   "$controller_gen" rbac:roleName=backup-operator paths=./controllers/... output:rbac:dir=config/rbac
 
   # Helm reads no files outside of its chart.
-  echo "Copying the CRD and the roles into the chart" >&2
+  echo "Copying the CRD, the roles, the alerting rules and the dashboard into the chart" >&2
   local chart=charts/backup-operator/files
-  rm -rf "$chart/crds" "$chart/rbac"
-  mkdir -p "$chart/crds" "$chart/rbac" docs
+  rm -rf "$chart"
+  mkdir -p "$chart"/{crds,rbac,monitoring} docs
   cp config/crd/bases/*.yaml "$chart/crds/"
   cp config/rbac/*role.yaml "$chart/rbac/"
+  cp config/prometheus/prometheus_rule.yaml config/grafana/dashboard.json "$chart/monitoring/"
 
   echo "Generating the API's reference" >&2
   "$(tool crd-ref-docs)" --source-path=api --config=hack/crd-ref-docs/config.yaml --renderer=markdown \
@@ -50,7 +52,7 @@ case ${1:-} in
 code) generate_code ;;
 manifests) generate_manifests ;;
 *)
-  sed -n '5,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '5,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
   exit 2
   ;;
 esac
