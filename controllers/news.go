@@ -24,7 +24,12 @@ const (
 const maxEventNote = 1024
 
 // news is something that a person would want to be told.
-type news struct{ eventType, reason, action, message string }
+type news struct {
+	eventType, reason, action, message string
+	// key is the same each time that this very news is told, and another one for any other news of the policy. That way
+	// it is told once even when the operator dies in between.
+	key string
+}
 
 // newsBetween is what changed between two statuses that is worth an event: each thing once, when it happens.
 func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
@@ -60,7 +65,16 @@ func readinessNews(before, after []metav1.Condition) *news {
 	if is.Status != metav1.ConditionTrue && is.Reason != backupv1alpha1.ReasonProgressing {
 		eventType = corev1.EventTypeWarning
 	}
-	return &news{eventType, is.Reason, actionReconcile, is.Message}
+	return &news{eventType, is.Reason, actionReconcile, is.Message, readinessKey(was, is)}
+}
+
+// readinessKey is made of what Ready was, because the same may happen again, and of what it is.
+func readinessKey(was, is *metav1.Condition) string {
+	key := fmt.Sprintf("Ready %s %s %s", is.Status, is.Reason, is.Message)
+	if was != nil {
+		key += fmt.Sprintf(" after %d %s %s %s", was.LastTransitionTime.Unix(), was.Status, was.Reason, was.Message)
+	}
+	return key
 }
 
 func runNews(before, after *backupv1alpha1.Run) *news {
@@ -68,12 +82,13 @@ func runNews(before, after *backupv1alpha1.Run) *news {
 		before.Archive == after.Archive {
 		return nil
 	}
+	key := fmt.Sprintf("run %s %s %s", after.JobUID, after.Outcome, after.Archive)
 	if after.Outcome == backupv1alpha1.OutcomeSucceeded {
 		return &news{corev1.EventTypeNormal, "BackupSucceeded", actionBackup,
-			fmt.Sprintf("%s: %s", after.Job, after.Message)}
+			fmt.Sprintf("%s: %s", after.Job, after.Message), key}
 	}
 	return &news{corev1.EventTypeWarning, after.Reason, actionBackup,
-		fmt.Sprintf("%s: backup %s: %s", after.Job, outcomeWord(after.Outcome), after.Message)}
+		fmt.Sprintf("%s: backup %s: %s", after.Job, outcomeWord(after.Outcome), after.Message), key}
 }
 
 // delayNews is that a run is delayed: once for each run and reason, however the words change.
@@ -81,7 +96,13 @@ func delayNews(before, after *delay) *news {
 	if after == nil || before != nil && before.subject == after.subject && before.reason == after.reason {
 		return nil
 	}
-	return &news{corev1.EventTypeWarning, after.reason, actionBackup, after.subject + delaySeparator + after.message}
+	key := "delay " + after.subject + " " + after.reason
+	if after.subject == subjectSchedule {
+		// The message begins with the time that was missed.
+		missed, _, _ := strings.Cut(after.message, delaySeparator)
+		key += " " + missed
+	}
+	return &news{corev1.EventTypeWarning, after.reason, actionBackup, after.subject + delaySeparator + after.message, key}
 }
 
 // damageNews is that the last run found damage in an earlier archive, for that is nothing to learn on the day when it is
@@ -93,7 +114,8 @@ func damageNews(before, after *backupv1alpha1.Run) *news {
 	}
 	return &news{corev1.EventTypeWarning, backupv1alpha1.ReasonArchiveDamaged, actionBackup, fmt.Sprintf(
 		"%s: the archive %s is damaged, or was changed, in the storage; the new one, %s, is whole: check all others with "+
-			"backup-operator verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive)}
+			"backup-operator verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive),
+		"damage " + after.JobUID}
 }
 
 func outcomeWord(outcome backupv1alpha1.Outcome) string {

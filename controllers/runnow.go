@@ -209,7 +209,8 @@ func runNowNews(before, after *backupv1alpha1.BackupPolicyStatus) *news {
 		return nil
 	}
 	return &news{corev1.EventTypeNormal, "BackupStarted", actionBackup,
-		fmt.Sprintf("a backup was started for runNow %q", after.LastRunNow)}
+		fmt.Sprintf("a backup was started for runNow %q", after.LastRunNow),
+		"runNow " + after.LastRunNowTime.UTC().Format(time.RFC3339)}
 }
 
 // into writes the answer into the status.
