@@ -85,6 +85,7 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 
+	thrift(slog.New(logr.ToSlogHandler(log)))
 	policyMetrics := controllers.NewMetrics(programVersion())
 	manager, err := f.newManager(policyMetrics)
 	if err != nil {

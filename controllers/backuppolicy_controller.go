@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -86,6 +87,10 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, err
 	}
 	state, applyErr := r.enforce(ctx, &policy, observed)
+	if state.isNew {
+		// Backups don't need the status: the CronJobs of other new policies come before it.
+		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: ptr.To(priorityStatus)}, nil
+	}
 	answer, runErr := r.runNow(ctx, &policy, &state, observed)
 
 	now := r.Clock.Now()
@@ -131,7 +136,9 @@ func (r *BackupPolicyReconciler) enforce(
 		}
 		return progressing(schedule, err), err
 	}
-	return inForce(policy, schedule), nil
+	state := inForce(policy, schedule)
+	state.isNew = current == nil
+	return state, nil
 }
 
 // writeStatus patches the status if it differs and tells as events what in it is news. It demands that the policy is
@@ -143,12 +150,13 @@ func (r *BackupPolicyReconciler) writeStatus(
 		return nil
 	}
 	before := policy.DeepCopy()
+	untold := r.tell(ctx, policy, newsBetween(&before.Status, status))
 	policy.Status = *status
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Status().Patch(ctx, policy, patch, FieldOwner); err != nil {
 		return err
 	}
-	for _, n := range newsBetween(&before.Status, status) {
+	for _, n := range untold {
 		r.Recorder.Eventf(policy, nil, n.eventType, n.reason, n.action, "%s", n.message)
 	}
 	return nil

@@ -10,13 +10,15 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -30,19 +32,13 @@ const (
 	indexClaim = "claim"
 )
 
-// CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, of claims only what runs go
-// by, so that its memory follows the policies and not the cluster's size. What it knows of others' pods is in Holders.
-func CacheObjects() map[client.Object]cache.ByObject {
-	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
-	if err != nil {
-		panic(err) // The label's name is a constant.
-	}
-	own := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
-	return map[client.Object]cache.ByObject{
-		&batchv1.Job{}: own, &corev1.Pod{}: own,
-		&corev1.PersistentVolumeClaim{}: {Transform: reduceClaim},
-	}
-}
+const (
+	// workers is how many policies are worked on at a time. Each waits for the API server most of the time.
+	workers = 8
+	// priorityStatus is that of a policy of which all but the status is done. It is below that of the policies that are
+	// there when the operator starts, so that the CronJobs of all of them come first.
+	priorityStatus = 2 * handler.LowPriority
+)
 
 // SetupWithManager has the manager run Holders, and call Reconcile for each policy whose own spec, CronJob, Jobs, pods or
 // claims change, or the pods that hold these claims.
@@ -64,7 +60,8 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").
 		For(&backupv1alpha1.BackupPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(requestForCronJob)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Watches(&batchv1.CronJob{}, cronJobHandler()).
 		Watches(&batchv1.Job{}, toPolicy).
 		Watches(&corev1.Pod{}, toPolicy).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(
@@ -90,6 +87,23 @@ func claimsOf(object client.Object) []string {
 		return nil
 	}
 	return claimNames(&policy.Spec)
+}
+
+// cronJobHandler has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
+// own doing nearly always, and what is left to do about it is the status, which can wait.
+func cronJobHandler() handler.EventHandler {
+	handle := handler.EnqueueRequestsFromMapFunc(requestForCronJob)
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			later, ok := queue.(priorityqueue.PriorityQueue[ctrl.Request])
+			if !ok {
+				handle.Create(ctx, e, queue)
+				return
+			}
+			later.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityStatus)}, requestForCronJob(ctx, e.Object)...)
+		},
+		UpdateFunc: handle.Update, DeleteFunc: handle.Delete, GenericFunc: handle.Generic,
+	}
 }
 
 func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {

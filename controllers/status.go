@@ -33,6 +33,8 @@ type readiness struct {
 	applied bool
 	// scheduled says that the schedule starts runs.
 	scheduled bool
+	// isNew says that the CronJob was made just now.
+	isNew bool
 	// retryAfter is when to try again what only others can mend, and of which nothing tells; 0 for never.
 	retryAfter time.Duration
 }

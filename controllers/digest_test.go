@@ -1,0 +1,150 @@
+// Copyright The Appliance Backup Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	batchv1ac "k8s.io/client-go/applyconfigurations/batch/v1"
+	"k8s.io/utils/ptr"
+)
+
+// TestOwnedFieldsAreThoseThatClientGoExtracts holds the extraction without a schema against the one with it.
+func TestOwnedFieldsAreThoseThatClientGoExtracts(t *testing.T) {
+	for _, file := range []string{"page", "minimal", "job", "remote-only", "disabled"} {
+		t.Run(file, func(t *testing.T) {
+			policy := apply(t, "testdata/"+file+".yaml", namespace(t))
+			var cronJob *batchv1.CronJob
+			eventually(t, func() (err error) {
+				cronJob, err = getCronJob(t.Context(), reconciler.APIReader, policy)
+				if cronJob == nil && err == nil {
+					err = errors.New("there is no CronJob yet")
+				}
+				return err
+			})
+			extracted, err := batchv1ac.ExtractCronJob(cronJob, string(FieldOwner))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ownedFields(cronJob, ownSet(cronJob))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(throughJSON(t, extracted), throughJSON(t, withoutEmpty(got))); diff != "" {
+				t.Errorf("(-extracted +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func throughJSON(t *testing.T, value any) map[string]any {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(data, &object); err != nil {
+		t.Fatal(err)
+	}
+	return withoutEmpty(object)
+}
+
+func TestOwnedFields(t *testing.T) {
+	cronJob := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{
+		Name: "a-backup", Namespace: "orbit", Labels: map[string]string{"ours": "1", "theirs": "2"},
+		Finalizers: []string{"ours", "theirs"},
+	}}
+	cronJob.Spec.Schedule, cronJob.Spec.Suspend = "0 5 * * *", ptr.To(false)
+	cronJob.Spec.JobTemplate.Spec.Template.Spec.Containers = []corev1.Container{
+		{Name: "theirs", Image: "theirs"},
+		{
+			Name: "ours", Image: "ours", ImagePullPolicy: corev1.PullAlways, Args: []string{"all", "of", "it"},
+			Ports: []corev1.ContainerPort{{ContainerPort: 1, Name: "theirs"}, {ContainerPort: 2, Name: "ours"}},
+		},
+	}
+	const set = `{"f:metadata": {"f:labels": {".": {}, "f:ours": {}}, "f:finalizers": {"v:\"ours\"": {}}},
+		"f:spec": {"f:schedule": {}, "f:gone": {}, "f:jobTemplate": {"f:spec": {"f:template": {"f:spec": {"f:containers": {
+			"k:{\"name\":\"ours\"}": {".": {}, "f:name": {}, "f:image": {}, "f:args": {},
+				"f:ports": {"k:{\"containerPort\":2}": {"f:name": {}}}}}}}}}}}`
+	got, err := ownedFields(cronJob, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"apiVersion": "batch/v1", "kind": "CronJob",
+		"metadata": map[string]any{
+			"name": "a-backup", "namespace": "orbit", "labels": map[string]any{"ours": "1"}, "finalizers": []any{"ours"},
+		},
+		"spec": map[string]any{
+			"schedule": "0 5 * * *",
+			"jobTemplate": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{
+					"name": "ours", "image": "ours", "args": []any{"all", "of", "it"}, "ports": []any{map[string]any{"name": "ours"}},
+				}},
+			}}}},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestDigestsAreAsGoodAsFields: what is left of a CronJob in the cache tells whether it is as it should be, and differs
+// when anything of ours does.
+func TestDigestsAreAsGoodAsFields(t *testing.T) {
+	const set = `{"f:metadata":{"f:labels":{"f:ours":{}}},"f:spec":{"f:schedule":{},"f:suspend":{}}}`
+	build := func(change func(*batchv1.CronJob)) digest {
+		cronJob := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{
+			Name: "a-backup", Labels: map[string]string{"ours": "1", "theirs": "2"},
+			ManagedFields: []metav1.ManagedFieldsEntry{
+				{Manager: "kubectl", Operation: "Update", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:timeZone":{}}}`)},
+				{Manager: string(FieldOwner), Operation: "Apply", FieldsV1: metav1.NewFieldsV1(set)},
+			},
+		}}
+		cronJob.Spec.Schedule, cronJob.Spec.Suspend, cronJob.Spec.TimeZone = "0 5 * * *", ptr.To(false), ptr.To("UTC")
+		change(cronJob)
+		whole, err := ownDigest(cronJob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // Transforms may be called again with what they returned.
+			reduced, err := reduceCronJob(cronJob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cronJob = reduced.(*batchv1.CronJob)
+			if got, err := ownDigest(cronJob); err != nil || got != whole {
+				t.Errorf("reduced: digest %s, %v, want %s", got, err, whole)
+			}
+		}
+		return whole
+	}
+	first := build(func(*batchv1.CronJob) {})
+	for name, change := range map[string]func(*batchv1.CronJob){
+		"of others": func(c *batchv1.CronJob) { c.Labels["theirs"], c.Spec.TimeZone = "3", nil },
+	} {
+		if build(change) != first {
+			t.Errorf("%s: the digest differs", name)
+		}
+	}
+	for name, change := range map[string]func(*batchv1.CronJob){
+		"a value": func(c *batchv1.CronJob) { c.Spec.Schedule = "0 6 * * *" },
+		"a label": func(c *batchv1.CronJob) { c.Labels["ours"] = "3" },
+		"taken over": func(c *batchv1.CronJob) {
+			c.ManagedFields[1].FieldsV1 = metav1.NewFieldsV1(`{"f:spec":{"f:suspend":{}}}`)
+		},
+		"disowned": func(c *batchv1.CronJob) { c.ManagedFields = c.ManagedFields[:1] },
+	} {
+		if build(change) == first {
+			t.Errorf("%s: the digest is the same", name)
+		}
+	}
+}
