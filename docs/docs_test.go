@@ -112,7 +112,11 @@ func pages(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(found, "../README.md", "../CONTRIBUTING.md")
+	runbooks, err := filepath.Glob("runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(append(found, runbooks...), "../README.md", "../CONTRIBUTING.md")
 }
 
 // anchors are the fragments of a page's headings, as GitHub makes them.
