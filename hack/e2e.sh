@@ -15,8 +15,11 @@ say() { echo "e2e: $*" >&2; }
 
 # Inside the cluster: install and test.
 if [[ ${E2E_IMAGE_ARCHIVE:-} ]]; then
-  say "loading the image into the node"
+  say "loading the image into the nodes"
   hack/cluster/load.sh --name "$CLUSTER_NAME" "$E2E_IMAGE_ARCHIVE"
+
+  # One of the nodes is for pods that ask for it, so that a run that ends up there has followed such a pod.
+  kubectl taint node node-2 reserved=true:NoSchedule >&2
 
   say "starting a file server, and a node that can mount NFS and CIFS, meanwhile"
   work=$(mktemp -d)
@@ -81,4 +84,4 @@ E2E_IMAGE=localhost/appliance-backup-operator:dev
 E2E_IMAGE_ARCHIVE=$(hack/image/build.sh --image "$E2E_IMAGE")
 export E2E_HELM E2E_KUSTOMIZE E2E_IMAGE E2E_IMAGE_ARCHIVE
 say "starting a cluster"
-exec hack/cluster/run.sh hack/e2e.sh "$@"
+exec hack/cluster/run.sh --nodes 2 hack/e2e.sh "$@"
