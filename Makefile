@@ -14,6 +14,8 @@ PACKAGES ?= ./...
 TESTFLAGS ?=
 # What `make bench` measures: make bench BENCHFLAGS='-size 0.1 -filesystems xfs'
 BENCHFLAGS ?=
+# What `make bench-scale` measures: make bench-scale SCALEFLAGS='-policies 1000 -pods 5000 -rest 1m'
+SCALEFLAGS ?=
 
 # Static binaries, and no need for a C compiler.
 export CGO_ENABLED := 0
@@ -81,6 +83,11 @@ e2e: ## Test every setting on a real cluster with a real kubelet, which is made 
 bench: ## Measure backups and restores against tar, restic, borg and rsync (root, an hour): docs/benchmarks.md.
 	@hack/install-packages.sh test/bench/packages.txt
 	@go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: bench-scale
+bench-scale: ## Measure the operator with 10,000 policies on a real API server (half an hour, 8 GiB of memory): docs/scale.md.
+	@assets=$$(hack/cluster/build.sh); \
+	KUBEBUILDER_ASSETS="$$assets" go run ./test/scale $(SCALEFLAGS)
 
 ##@ A cluster to look at
 

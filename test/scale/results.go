@@ -9,11 +9,12 @@ import "time"
 type results struct {
 	// workers is how many policies the operator works on at a time.
 	workers int
-	// bare is how long the bare loop took.
-	bare time.Duration
-	// backlog is from the operator's start until the last CronJob stood, all policies having been there; settled is until
-	// its last write.
-	backlog, settled time.Duration
+	// bare is what the bare loop took that creates CronJobs, bareApply the one that applies them.
+	bare, bareApply cost
+	// backlog is from the operator's start until the last CronJob stood, all policies having been there.
+	backlog cost
+	// settled is from then until its last write.
+	settled time.Duration
 	// applied is how long it took to apply the policies while the operator worked; live is from the first of them until the
 	// last CronJob stood.
 	applied, live time.Duration
