@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -211,6 +212,14 @@ func runNowNews(before, after *backupv1alpha1.BackupPolicyStatus) *news {
 	return &news{corev1.EventTypeNormal, "BackupStarted", actionBackup,
 		fmt.Sprintf("a backup was started for runNow %q", after.LastRunNow),
 		"runNow " + after.LastRunNowTime.UTC().Format(time.RFC3339)}
+}
+
+// among are the Jobs, with the one that was started among them.
+func (a runNowAnswer) among(jobs []batchv1.Job) []batchv1.Job {
+	if a.job == nil || slices.ContainsFunc(jobs, func(j batchv1.Job) bool { return j.UID == a.job.UID }) {
+		return jobs
+	}
+	return append(slices.Clip(jobs), *a.job)
 }
 
 // into writes the answer into the status.
