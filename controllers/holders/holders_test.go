@@ -6,6 +6,7 @@ package holders
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -281,4 +282,36 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		t.Error(diff)
 	}
 	wantHolders(t, h, "appliance-scratch", "appliance")
+}
+
+// BenchmarkMemory tells how much memory the records of many pods take, each of which mounts a claim and has the labels of a
+// StatefulSet's pods.
+func BenchmarkMemory(b *testing.B) {
+	const pods = 50_000
+	for b.Loop() {
+		before := heap()
+		h := newHolders(nil, nil)
+		for i := range pods {
+			pod := podOf(fmt.Sprintf("appliance-%d", i), fmt.Sprintf("data-appliance-%d", i))
+			pod.Labels = map[string]string{
+				"app.kubernetes.io/name": "appliance", "app.kubernetes.io/instance": "orbit",
+				"app.kubernetes.io/managed-by": "Helm", "controller-revision-hash": "appliance-5d8f7c9b4",
+				"statefulset.kubernetes.io/pod-name": pod.Name, "apps.kubernetes.io/pod-index": fmt.Sprint(i),
+			}
+			pod.Spec.NodeName = fmt.Sprintf("node-%d", i%500)
+			if err := h.stores[""].Add(entryOf(pod)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/pods, "bytes/pod")
+		runtime.KeepAlive(h)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
