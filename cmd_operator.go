@@ -21,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -43,6 +44,8 @@ const runnerImageVariable = "RUNNER_IMAGE"
 type operatorFlags struct {
 	options                      controllers.Options
 	leaderElect                  bool
+	leaseNamespace               string
+	leaseDuration                time.Duration
 	metricsAddress, probeAddress string
 	watchNamespaces              []string
 	logLevel                     slog.Level
@@ -67,6 +70,11 @@ Backups don't need the operator: while it is down, the CronJobs go on, and its s
 	flags.DurationVar(&f.options.StartGrace, "start-grace", 2*time.Minute,
 		"how long a run may take to start before the policy's condition Delayed tells of it")
 	flags.BoolVar(&f.leaderElect, "leader-elect", false, "elect one working replica among several")
+	flags.StringVar(&f.leaseNamespace, "leader-elect-namespace", "",
+		"namespace of the Lease that says which replica works (default the operator's own, in a cluster)")
+	flags.DurationVar(&f.leaseDuration, "leader-elect-lease-duration", 30*time.Second,
+		"how long after a working replica was last heard of another one takes over; two thirds of this is how long the "+
+			"API server may be away before a working replica ends")
 	flags.StringVar(&f.metricsAddress, "metrics-bind-address", "0",
 		"address of the metrics, served over HTTPS to who may get /metrics; 0 serves none")
 	flags.StringVar(&f.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
@@ -109,6 +117,13 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
+	filled, err := reconciler.Filled(ctx, manager.GetCache())
+	if err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if err := manager.AddReadyzCheck("caches", filled); err != nil {
+		return fmt.Errorf("set up the operator: %w", err)
+	}
 	return manager.Start(ctx)
 }
 
@@ -126,19 +141,23 @@ func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Man
 		Scheme: scheme,
 		Cache:  cache.Options{ByObject: controllers.CacheObjects(), DefaultNamespaces: f.namespaces()},
 		// A standby replica has its caches filled before it is elected.
-		Controller:             config.Controller{EnableWarmup: &warmup},
-		HealthProbeBindAddress: f.probeAddress,
-		Metrics:                f.metrics(policyMetrics),
-		LeaderElection:         f.leaderElect,
-		LeaderElectionID:       leaderElectionID,
+		Controller:              config.Controller{EnableWarmup: &warmup},
+		HealthProbeBindAddress:  f.probeAddress,
+		Metrics:                 f.metrics(policyMetrics),
+		LeaderElection:          f.leaderElect,
+		LeaderElectionID:        leaderElectionID,
+		LeaderElectionNamespace: f.leaseNamespace,
+		// In the proportions of Kubernetes' own components, 15 s, 10 s and 2 s.
+		LeaseDuration: &f.leaseDuration,
+		RenewDeadline: ptr.To(f.leaseDuration * 2 / 3),
+		RetryPeriod:   ptr.To(f.leaseDuration * 2 / 15),
 		// Safe because the program ends when the manager does.
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return manager, errors.Join(
-		manager.AddHealthzCheck("ping", healthz.Ping), manager.AddReadyzCheck("ping", healthz.Ping))
+	return manager, manager.AddHealthzCheck("ping", healthz.Ping)
 }
 
 func (f *operatorFlags) namespaces() map[string]cache.Config {
