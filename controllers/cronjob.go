@@ -79,22 +79,23 @@ func BuildCronJob(
 	return cronJob
 }
 
-// podFailurePolicy ends a Job at once when another try can't help, and doesn't count tries that Kubernetes itself cut
-// short.
+// podFailurePolicy doesn't count tries that Kubernetes itself cut short, and ends a Job at once when another try can't help.
+// In this order, because a program that is told to stop before it can listen ends with exit code 2 where it is process 1,
+// as every program in Go does.
 func podFailurePolicy() *batchv1.PodFailurePolicy {
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
+		{
+			Action: batchv1.PodFailurePolicyActionIgnore,
+			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
+				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
+			},
+		},
 		{
 			Action: batchv1.PodFailurePolicyActionFailJob,
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
 				ContainerName: ptr.To(runnerContainer),
 				Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
 				Values:        []int32{report.ExitInvalid, report.ExitIncomplete},
-			},
-		},
-		{
-			Action: batchv1.PodFailurePolicyActionIgnore,
-			OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{
-				{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
 			},
 		},
 	}}
