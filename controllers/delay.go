@@ -110,7 +110,14 @@ func (r *activeRun) delay(
 			return d
 		}
 	}
-	return r.evicted(known, idle)
+	if d := r.evicted(idle); d != nil {
+		return d
+	}
+	if idle && known != nil && known.subject == r.job.Name {
+		// Nothing says that it goes on again: its pod may have been deleted, and the next one be on its way or the Job ending.
+		return known
+	}
+	return nil
 }
 
 // pod is the run's pod: the youngest that has not ended; nil if there is none.
@@ -209,43 +216,45 @@ func (r *activeRun) notStopped(pod *corev1.Pod) *delay {
 			"restart the node, or kubectl -n %s delete pod %s --force", why, pod.Name, pod.Spec.NodeName, pod.Namespace, pod.Name)}
 }
 
-// evicted is that Kubernetes itself ended pods of the run: once, until the run goes on again, or several times.
-func (r *activeRun) evicted(known *delay, idle bool) *delay {
+// evicted is that Kubernetes itself ended pods of the run: once, until the run goes on again, or several times. Pods that
+// it ended because they used too much count as tries of the run that failed.
+func (r *activeRun) evicted(idle bool) *delay {
 	var last *corev1.Pod
 	count := 0
 	for i := range r.pods {
-		if why, _ := disruption(&r.pods[i]); why != "" {
-			count++
-			if last == nil || last.CreationTimestamp.Before(&r.pods[i].CreationTimestamp) {
-				last = &r.pods[i]
-			}
+		if !disrupted(&r.pods[i]) {
+			continue
+		}
+		count++
+		if last == nil || last.CreationTimestamp.Before(&r.pods[i].CreationTimestamp) {
+			last = &r.pods[i]
 		}
 	}
-	switch {
-	case count > 1 || count == 1 && idle:
-		_, words := disruption(last)
-		return &delay{reason: backupv1alpha1.ReasonEvicted, message: fmt.Sprintf(
-			"pod %s was ended by Kubernetes: %s; the run is tried again by itself, however often that takes: give its pods a "+
-				"job.priorityClassName, more memory in job.resources.requests, or a node that is not being drained",
-			last.Name, words)}
-	case count == 0 && idle && known != nil && known.subject == r.job.Name && known.reason == backupv1alpha1.ReasonEvicted:
-		// A pod that was evicted by the API is deleted, and the next one isn't going on yet.
-		return known
-	default:
+	if count == 0 || count == 1 && !idle {
 		return nil
 	}
+	return &delay{reason: backupv1alpha1.ReasonEvicted, message: fmt.Sprintf(
+		"pod %s was ended by Kubernetes: %s; the run is tried again by itself, however often that takes: give its pods a "+
+			"job.priorityClassName, more memory in job.resources.requests, or a node that is not being drained",
+		last.Name, endedBecause(last))}
 }
 
-// disruption is why Kubernetes itself ended a pod, in one word and in its own words; empty if it didn't.
-func disruption(pod *corev1.Pod) (reason, words string) {
+// disrupted says whether Kubernetes ended a pod for the sake of others, for which the Job doesn't count it.
+func disrupted(pod *corev1.Pod) bool {
+	c := podCondition(pod, corev1.DisruptionTarget)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// endedBecause is why Kubernetes itself ended a pod, in its words; empty if it didn't.
+func endedBecause(pod *corev1.Pod) string {
 	if pod.Status.Reason == backupv1alpha1.ReasonEvicted {
-		return pod.Status.Reason, oneLine(cmp.Or(pod.Status.Message, pod.Status.Reason))
+		return oneLine(cmp.Or(pod.Status.Message, pod.Status.Reason))
+	}
+	if !disrupted(pod) {
+		return ""
 	}
 	c := podCondition(pod, corev1.DisruptionTarget)
-	if c == nil || c.Status != corev1.ConditionTrue {
-		return "", ""
-	}
-	return c.Reason, oneLine(cmp.Or(c.Message, c.Reason))
+	return oneLine(cmp.Or(c.Message, c.Reason))
 }
 
 // lookAgainIn is when the policy must be looked at again although nothing tells of a change; 0 for never.

@@ -200,7 +200,8 @@ func TestRunsThatGoOnAreNotDelayed(t *testing.T) {
 			r.job.Status.StartTime = ptr.To(metav1.NewTime(start.Add(10*time.Hour - time.Second)))
 		},
 		"evicted once, and running again": func(r *oneRun) {
-			r.pod("pod-1", 0, corev1.PodFailed, "node-1").Status.Reason = "Evicted"
+			r.pod("pod-1", 0, corev1.PodFailed, "node-1").Status.Conditions = []corev1.PodCondition{
+				condition(corev1.DisruptionTarget, "True", "TerminationByKubelet", "")}
 			r.pod("pod-2", time.Minute, corev1.PodRunning, "node-2")
 		},
 		"being stopped": func(r *oneRun) {
@@ -278,13 +279,31 @@ func TestEvictions(t *testing.T) {
 	for _, name := range []string{"pod-3", "pod-4"} {
 		p := r.pod(name, time.Minute, corev1.PodFailed, "node-1")
 		p.Status.Reason, p.Status.Message = "Evicted", "The node was low on resource: memory."
+		p.Status.Conditions = evicted
 	}
 	wantDelay(t, r.delayAt(time.Hour, nil), "Evicted", "low on resource: memory")
+	// A pod that used too much is a try that failed.
+	r.pods[1].Status.Conditions, r.pods[2].Status.Conditions = nil, nil
+	wantNoDelay(t, r.delayAt(time.Hour, nil))
 	// The cause for which the next one does not start says more.
 	waiting := r.pod("pod-5", time.Hour, corev1.PodPending, "")
 	r.pods[0].Status.Phase = corev1.PodFailed
 	waiting.Status.Conditions = []corev1.PodCondition{condition(corev1.PodScheduled, "False", "Unschedulable", "no room")}
 	wantDelay(t, r.delayAt(time.Hour+grace, nil), "Unschedulable", "no room")
+}
+
+// TestACauseStaysUntilTheRunGoesOn, also when the pod is gone that it was told of: it is what the run waited for if the
+// Job ends now.
+func TestACauseStaysUntilTheRunGoesOn(t *testing.T) {
+	r, known := newRun(), &delay{"run-1", "Unschedulable", "no room"}
+	r.pod("pod-1", 0, corev1.PodPending, "").DeletionTimestamp = ptr.To(metav1.NewTime(start.Add(time.Hour)))
+	wantDelay(t, r.delayAt(time.Hour, known), "Unschedulable", "no room")
+	r.pods = nil
+	r.job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: "True"}}
+	wantDelay(t, r.delayAt(time.Hour, known), "Unschedulable", "no room")
+	wantNoDelay(t, r.delayAt(time.Hour, &delay{"run-0", "Unschedulable", "no room"}))
+	r.pod("pod-2", time.Hour, corev1.PodRunning, "node-1")
+	wantNoDelay(t, r.delayAt(time.Hour, known))
 }
 
 // TestTheOldestDelayIsTold, and Jobs that were made by hand count as well.

@@ -56,8 +56,7 @@ func (r *endedRun) disruptedBy() string {
 	if r.end.pod == nil {
 		return ""
 	}
-	_, words := disruption(r.end.pod)
-	return words
+	return endedBecause(r.end.pod)
 }
 
 // interrupted says whether Kubernetes ended the run for a reason of its own, which it knows and the runner, which was only
