@@ -21,24 +21,33 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted, curre
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
-	if current != nil {
-		ours, err := ownDigest(current)
-		if err != nil {
-			return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
+	same, err := hasFields(current, fields)
+	if err == nil && !same && isNotAdopted(current) {
+		if current, err = r.adoptCronJob(ctx, wanted); err == nil && current != nil {
+			same, err = hasFields(current, fields)
 		}
-		want, err := digestOf(fields)
-		if err != nil {
-			return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
-		}
-		if ours == want {
-			return nil
-		}
+	}
+	if err != nil {
+		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
+	}
+	if same {
+		return nil
 	}
 	object := &unstructured.Unstructured{Object: fields}
 	return r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
 }
 
-// appliedFields are the fields of a CronJob that server-side apply is to own, without empty ones.
+// hasFields says whether the fields of a CronJob that are ours are these.
+func hasFields(cronJob *batchv1.CronJob, fields map[string]any) (bool, error) {
+	ours, err := ownDigest(cronJob)
+	if err != nil {
+		return false, err
+	}
+	wanted, err := digestOf(fields)
+	return ours == wanted, err
+}
+
+// appliedFields are the fields of a CronJob that server-side apply is to own.
 func appliedFields(cronJob *batchv1.CronJob) (map[string]any, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cronJob)
 	if err != nil {

@@ -12,12 +12,13 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -88,10 +89,12 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	state, applyErr := r.enforce(ctx, &policy, observed)
 	if state.isNew {
-		// Backups don't need the status: the CronJobs of other new policies come before it.
-		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: ptr.To(priorityStatus)}, nil
+		// Backups don't need the status: the CronJobs of other new policies come before it. This one's arrival in the cache
+		// brings the policy here again.
+		return ctrl.Result{}, nil
 	}
 	answer, runErr := r.runNow(ctx, &policy, &state, observed)
+	observed.jobs = answer.among(observed.jobs)
 
 	now := r.Clock.Now()
 	r.listen(ctx, &policy, state, &observed, now)
@@ -118,27 +121,41 @@ func (r *BackupPolicyReconciler) enforce(
 	if fault != nil {
 		return stalled(current, fault), nil
 	}
+	wanted := BuildCronJob(policy, schedule, observed.claims, r.Options)
 	if current == nil {
-		// Applying by force takes over what is there, so what the cache doesn't know is asked for.
-		var err error
-		if current, err = getCronJob(ctx, r.APIReader, policy); err != nil {
-			return progressing(schedule, err), err
-		}
-	}
-	if current != nil && !ownedBy(current, policy) {
-		return stalled(nil, notOwned(current)), nil
-	}
-	if err := r.applyCronJob(ctx, BuildCronJob(policy, schedule, observed.claims, r.Options), current); err != nil {
-		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
-			state := stalled(current, refused(err))
-			state.retryAfter = refusedPause
+		created, err := r.createCronJob(ctx, wanted)
+		if created {
+			state := inForce(policy, schedule)
+			state.isNew = true
 			return state, nil
 		}
-		return progressing(schedule, err), err
+		if err == nil {
+			// Applying by force takes over what is there, so what the cache doesn't know is asked for.
+			if current, err = getCronJob(ctx, r.APIReader, policy); err == nil && current == nil {
+				err = fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
+			}
+		}
+		if err != nil {
+			return notApplied(schedule, nil, err)
+		}
 	}
-	state := inForce(policy, schedule)
-	state.isNew = current == nil
-	return state, nil
+	if !ownedBy(current, policy) {
+		return stalled(nil, notOwned(current)), nil
+	}
+	if err := r.applyCronJob(ctx, wanted, current); err != nil {
+		return notApplied(schedule, current, err)
+	}
+	return inForce(policy, schedule), nil
+}
+
+// notApplied is the readiness of a policy whose CronJob could not be brought in line, and the error if it is a passing one.
+func notApplied(schedule *Schedule, current *batchv1.CronJob, err error) (readiness, error) {
+	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
+		state := stalled(current, refused(err))
+		state.retryAfter = refusedPause
+		return state, nil
+	}
+	return progressing(schedule, err), err
 }
 
 // writeStatus patches the status if it differs and tells as events what in it is news. It demands that the policy is

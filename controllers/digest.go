@@ -22,6 +22,9 @@ type digest string
 // digestMark begins a digest where the API server has a set of fields, which is JSON and begins with a brace.
 const digestMark = "sha256 "
 
+// notAdopted is the digest of a CronJob that was created and whose fields don't belong to server-side apply yet.
+const notAdopted digest = digestMark + "of fields that were not applied yet"
+
 // digestOf is the digest of fields as they are applied. It leaves its argument as it is.
 func digestOf(fields map[string]any) (digest, error) {
 	data, err := json.Marshal(withoutEmpty(runtime.DeepCopyJSON(fields)))
@@ -44,6 +47,9 @@ func ownDigest(cronJob *batchv1.CronJob) (digest, error) {
 	set := ownSet(cronJob)
 	if strings.HasPrefix(set, digestMark) {
 		return digest(set), nil
+	}
+	if createdEntry(cronJob.ManagedFields) != nil {
+		return notAdopted, nil
 	}
 	fields, err := ownedFields(cronJob, set)
 	if err != nil {

@@ -5,30 +5,27 @@ package controllers
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	batchv1ac "k8s.io/client-go/applyconfigurations/batch/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/test/controlplane"
 )
 
 // TestOwnedFieldsAreThoseThatClientGoExtracts holds the extraction without a schema against the one with it.
 func TestOwnedFieldsAreThoseThatClientGoExtracts(t *testing.T) {
-	for _, file := range []string{"page", "minimal", "job", "remote-only", "disabled"} {
+	for _, file := range []string{"page", "minimal", "job", "remote-only", "disabled", "clone"} {
 		t.Run(file, func(t *testing.T) {
-			policy := apply(t, "testdata/"+file+".yaml", namespace(t))
-			var cronJob *batchv1.CronJob
-			eventually(t, func() (err error) {
-				cronJob, err = getCronJob(t.Context(), reconciler.APIReader, policy)
-				if cronJob == nil && err == nil {
-					err = errors.New("there is no CronJob yet")
-				}
-				return err
-			})
+			cronJob := waitAdopted(t, apply(t, "testdata/"+file+".yaml", namespace(t)))
 			extracted, err := batchv1ac.ExtractCronJob(cronJob, string(FieldOwner))
 			if err != nil {
 				t.Fatal(err)
@@ -41,6 +38,66 @@ func TestOwnedFieldsAreThoseThatClientGoExtracts(t *testing.T) {
 				t.Errorf("(-extracted +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// waitAdopted waits until the policy's CronJob is there and its fields belong to server-side apply.
+func waitAdopted(t *testing.T, policy *backupv1alpha1.BackupPolicy) *batchv1.CronJob {
+	t.Helper()
+	var cronJob *batchv1.CronJob
+	eventually(t, func() (err error) {
+		cronJob, err = getCronJob(t.Context(), reconciler.APIReader, policy)
+		if err == nil && (cronJob == nil || ownSet(cronJob) == "") {
+			err = fmt.Errorf("not adopted: %+v", cronJob)
+		}
+		return err
+	})
+	return cronJob
+}
+
+// TestWhatIsCreatedIsAsIfApplied: the API server, asked to apply what was created, finds nothing to change, not even who
+// owns which field.
+func TestWhatIsCreatedIsAsIfApplied(t *testing.T) {
+	for _, file := range []string{"page", "minimal", "job", "remote-only", "disabled", "clone"} {
+		t.Run(file, func(t *testing.T) {
+			policy := apply(t, "testdata/"+file+".yaml", namespace(t))
+			cronJob := waitAdopted(t, policy)
+			if len(cronJob.ManagedFields) != 1 {
+				t.Errorf("more than server-side apply owns fields: %+v", cronJob.ManagedFields)
+			}
+			schedule, _ := checkSettings(policy, reconciler.Options)
+			claims, err := reconciler.claims(t.Context(), policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fields, err := appliedFields(BuildCronJob(policy, schedule, claims, reconciler.Options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			object := &unstructured.Unstructured{Object: fields}
+			err = controlplane.NewClient(t).Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), FieldOwner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(cronJob, mustGetCronJob(t, policy)); diff != "" {
+				t.Errorf("applying changed something:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestACreatedCronJobIsAdoptedLater, by an operator that finds one whose maker died right after making it.
+func TestACreatedCronJobIsAdoptedLater(t *testing.T) {
+	policy := apply(t, "testdata/job.yaml", namespace(t))
+	adopted := waitAdopted(t, policy)
+	orphan := adopted.DeepCopy()
+	orphan.ManagedFields[0].Operation = metav1.ManagedFieldsOperationUpdate
+	if err := controlplane.NewClient(t).Update(t.Context(), orphan, FieldOwner); err != nil {
+		t.Fatal(err)
+	}
+	again := waitAdopted(t, policy)
+	if ownSet(again) != ownSet(adopted) {
+		t.Errorf("owned %s, want %s", ownSet(again), ownSet(adopted))
 	}
 }
 

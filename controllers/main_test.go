@@ -125,6 +125,14 @@ func countWrites() interceptor.Funcs {
 			countWrite(o.(interface{ GetNamespace() string }).GetNamespace())
 			return c.Apply(ctx, o, opts...)
 		},
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			countWrite(o.GetNamespace())
+			return c.Create(ctx, o, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			countWrite(o.GetNamespace())
+			return c.Patch(ctx, o, p, opts...)
+		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
 			opts ...client.SubResourcePatchOption,
 		) error {

@@ -9,6 +9,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -61,7 +62,7 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 		Named("backuppolicy").
 		For(&backupv1alpha1.BackupPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Watches(&batchv1.CronJob{}, cronJobHandler()).
+		Watches(&batchv1.CronJob{}, cronJobHandler(), builder.WithPredicates(cronJobChanged())).
 		Watches(&batchv1.Job{}, toPolicy).
 		Watches(&corev1.Pod{}, toPolicy).
 		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(
@@ -104,6 +105,18 @@ func cronJobHandler() handler.EventHandler {
 		},
 		UpdateFunc: handle.Update, DeleteFunc: handle.Delete, GenericFunc: handle.Generic,
 	}
+}
+
+// cronJobChanged lets pass what changes in a CronJob of that which the cache keeps: not that a Job of it came or went.
+func cronJobChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*batchv1.CronJob)
+		now, isCronJob := e.ObjectNew.(*batchv1.CronJob)
+		return ok && isCronJob && !(equality.Semantic.DeepEqual(before.Spec, now.Spec) &&
+			equality.Semantic.DeepEqual(before.Status, now.Status) &&
+			equality.Semantic.DeepEqual(before.ManagedFields, now.ManagedFields) &&
+			equality.Semantic.DeepEqual(before.OwnerReferences, now.OwnerReferences))
+	}}
 }
 
 func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {
