@@ -121,10 +121,10 @@ var scenarios = []scenario{
 		says: map[string]string{"BackupOperatorWithoutLeader": "All replicas of the backup operator stand by and none leads. Backups go on by their schedules, but " +
 			"nobody learns how they fare, and changed settings do not come into force."},
 	}, {
-		name:   "the API refuses what the operator asks",
+		name:   "the API refuses something now and again",
 		phases: append(erringUntil(2*hours), phase{3 * hours, erring(120)}),
-		quiet:  29 * minutes, fires: 40 * minutes, clears: 2*hours + 16*minutes,
-		says: map[string]string{"BackupOperatorErrors": "The backup operator has met errors for half an hour, 0.033 a second: " +
+		quiet:  38 * minutes, fires: 45 * minutes, clears: 2*hours + 16*minutes,
+		says: map[string]string{"BackupOperatorErrors": "The backup operator has met errors for half an hour, about 2 in the last quarter: " +
 			"the Kubernetes API refuses or fails what it asks."},
 	}, {
 		name:   "the API refuses something once",
@@ -132,11 +132,12 @@ var scenarios = []scenario{
 	},
 }
 
-// erringUntil has one error more each minute.
+// erringUntil has one error more each ten minutes.
 func erringUntil(end time.Duration) []phase {
+	const pause = 10 * minutes
 	var phases []phase
-	for at := time.Minute; at <= end; at += time.Minute {
-		phases = append(phases, phase{at, erring(int(at / time.Minute))})
+	for at := pause; at <= end; at += pause {
+		phases = append(phases, phase{at, erring(int(at / pause))})
 	}
 	return phases
 }
