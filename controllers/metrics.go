@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
@@ -123,11 +124,23 @@ func measure(policy *backupv1alpha1.BackupPolicy) *measuredPolicy {
 		return measured
 	}
 	next := status.NextScheduleTime.Time
-	afterNext := schedule.Next(next)
-	measured.interval = afterNext.Sub(next)
-	measured.due = afterNext
-	if since := protectedSince(policy); laterThan(status.LastScheduleTime, since) || laterThan(status.LastMissedTime, since) {
-		measured.due = schedule.Next(schedule.Next(since))
-	}
+	measured.interval = schedule.Next(next).Sub(next)
+	measured.due = backupDue(policy, schedule)
 	return measured
+}
+
+// backupDue is when the second run since the last complete backup is due. That is by the schedule, but for runs that were
+// never due, because backups were suspended or disabled meanwhile: before anything has failed or was missed, the time is
+// counted from the first run that there really was, or will be.
+func backupDue(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) time.Time {
+	status, since := &policy.Status, protectedSince(policy)
+	started := laterThan(status.LastScheduleTime, since)
+	switch {
+	case laterThan(status.LastMissedTime, since), started && ptr.Deref(status.ConsecutiveFailures, 0) > 0:
+		return schedule.Next(schedule.Next(since))
+	case started:
+		return schedule.Next(status.LastScheduleTime.Time)
+	default:
+		return schedule.Next(status.NextScheduleTime.Time)
+	}
 }

@@ -179,8 +179,16 @@ func TestWhenABackupIsDue(t *testing.T) {
 			func(s *backupv1alpha1.BackupPolicyStatus) {
 				s.LastMissedTime, s.NextScheduleTime = day(5, "05:00:00"), day(6, "05:00:00")
 			}, day(2, "05:00:00")},
+		"a run hangs for days: still that one": {
+			func(s *backupv1alpha1.BackupPolicyStatus) {
+				s.LastScheduleTime, s.NextScheduleTime, s.ConsecutiveFailures = day(1, "05:00:00"), day(6, "05:00:00"), nil
+			}, day(2, "05:00:00")},
 		"resumed after days of suspension: the run after the next one": {
 			func(s *backupv1alpha1.BackupPolicyStatus) { s.NextScheduleTime = day(6, "05:00:00") }, day(7, "05:00:00")},
+		"resumed, and the first run goes on: the one after it": {
+			func(s *backupv1alpha1.BackupPolicyStatus) {
+				s.LastScheduleTime, s.NextScheduleTime, s.ConsecutiveFailures = day(6, "05:00:00"), day(7, "05:00:00"), nil
+			}, day(7, "05:00:00")},
 		"never a backup: the second run of its life": {
 			func(s *backupv1alpha1.BackupPolicyStatus) {
 				s.LastSuccessTime, s.LastScheduleTime = nil, day(4, "05:00:00")
