@@ -61,6 +61,20 @@ func TestChartAndKustomizeInstallTheSame(t *testing.T) {
 	}
 }
 
+func TestChartAndKustomizeInstallTheSameTwoReplicas(t *testing.T) {
+	want := kustomization(t, "../config/high-availability")
+	const budget = "PodDisruptionBudget backup-operator-system/backup-operator"
+	got := chart(t, "--set", "image.tag=dev,replicas=2")
+	for _, key := range []string{deployment, budget} {
+		if diff := cmp.Diff(plain(want.get(t, key)), plain(got.get(t, key))); diff != "" {
+			t.Errorf("the chart (+) and kustomize (-) differ in %s:\n%s", key, diff)
+		}
+	}
+	if _, ok := chart(t, "--set", "replicas=2,podDisruptionBudget.enabled=false")[budget]; ok {
+		t.Error("podDisruptionBudget.enabled=false leaves the PodDisruptionBudget there")
+	}
+}
+
 func TestNamespaceOfKustomizeIsRestricted(t *testing.T) {
 	namespace := kustomization(t, "../config/default").get(t, "Namespace backup-operator-system")
 	labels := at[map[string]any](t, namespace, "metadata", "labels")
