@@ -325,7 +325,10 @@ func TestALostNode(t *testing.T) {
 	a := newAppliance(t)
 	node := otherNode(t)
 	p := a.apply("appliance", func(s *spec) {
-		s.Job = &backupv1alpha1.JobTemplate{NodeSelector: map[string]string{corev1.LabelHostname: node}}
+		s.Job = &backupv1alpha1.JobTemplate{
+			NodeSelector: map[string]string{corev1.LabelHostname: node},
+			Tolerations:  []corev1.Toleration{{Key: reservedTaint, Operator: corev1.TolerationOpExists}},
+		}
 		dump(t, s, "trap 'exit 1' TERM; until test -e /data/go-on; do sleep 0.1; done")
 	})
 	job := p.start()
