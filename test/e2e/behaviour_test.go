@@ -81,12 +81,7 @@ func scaleOperator(t *testing.T, replicas int) {
 	t.Helper()
 	const selector = "--selector=app.kubernetes.io/name=backup-operator"
 	ctx := contextWithoutTest()
-	operators := kubectlIn(ctx, t, "get", "deployments", "--all-namespaces", selector,
-		"-o=jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{end}")
-	namespace, name, ok := strings.Cut(strings.TrimSpace(operators), " ")
-	if !ok {
-		t.Fatalf("there is not one operator: %q", operators)
-	}
+	namespace, name := operator(t)
 	kubectlIn(ctx, t, "-n", namespace, "scale", "deployment", name, fmt.Sprintf("--replicas=%d", replicas))
 	if replicas > 0 {
 		kubectlIn(ctx, t, "-n", namespace, "rollout", "status", "deployment", name, "--timeout="+patience.String())

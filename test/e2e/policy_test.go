@@ -61,17 +61,23 @@ func claim(name string) *backupv1alpha1.ClaimReference {
 func (a *appliance) apply(name string, mutate func(*spec)) *policy {
 	a.t.Helper()
 	p := &policy{appliance: a, name: name}
+	p.create(mutate)
+	p.waitInForce()
+	return p
+}
+
+// create makes the policy with the page's settings, changed by mutate.
+func (p *policy) create(mutate func(*spec)) {
+	p.t.Helper()
 	object := &backupv1alpha1.BackupPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: a.namespace}, Spec: page(),
+		ObjectMeta: metav1.ObjectMeta{Name: p.name, Namespace: p.namespace}, Spec: page(),
 	}
 	if mutate != nil {
 		mutate(&object.Spec)
 	}
-	if err := cluster.Create(a.t.Context(), object); err != nil {
-		a.t.Fatal(err)
+	if err := cluster.Create(p.t.Context(), object); err != nil {
+		p.t.Fatal(err)
 	}
-	p.waitInForce()
-	return p
 }
 
 // save changes settings and waits until they are in force.
