@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -282,6 +283,35 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 		t.Error(diff)
 	}
 	wantHolders(t, h, "appliance-scratch", "appliance")
+}
+
+// TestAWatchEndsWhenItIsStopped stops it while it has something to tell that nobody reads. synctest fails if what works for
+// the watch is left behind.
+func TestAWatchEndsWhenItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pods := watch.NewFakeWithChanSize(2, false)
+		w := watchEntries(pods)
+		pods.Add(podOf("first", "data"))
+		pods.Add(podOf("second", "data"))
+		<-w.ResultChan()
+		w.Stop()
+		w.Stop()
+		if !pods.IsStopped() {
+			t.Error("the watch of the pods goes on")
+		}
+	})
+}
+
+// TestTheEndOfWhatThereIsAtFirstIsPassedOn is how a stream of pods says that all have been told.
+func TestTheEndOfWhatThereIsAtFirstIsPassedOn(t *testing.T) {
+	bookmark := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
+	}}
+	event, concerns := toEntry(watch.Event{Type: watch.Bookmark, Object: bookmark})
+	e, ok := event.Object.(*entry)
+	if !concerns || !ok || e.ResourceVersion != "7" || e.Annotations[metav1.InitialEventsAnnotationKey] != "true" {
+		t.Errorf("%t: %+v", concerns, event)
+	}
 }
 
 // BenchmarkMemory tells how much memory the records of many pods take, each of which mounts a claim and has the labels of a
