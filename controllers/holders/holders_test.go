@@ -247,6 +247,22 @@ func TestNamespacesAreKeptApart(t *testing.T) {
 	}
 }
 
+// TestAControllerWaitsForTheHolders keeps a restart from taking every pod for gone.
+func TestAControllerWaitsForTheHolders(t *testing.T) {
+	h := newHolders(newServer(), []string{"moon"})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Source(nil).WaitForSync(ctx); err == nil || !strings.Contains(err.Error(), "moon") {
+		t.Errorf("waited for the pods of moon until the context ended: %v", err)
+	}
+	if err := h.stores["moon"].Replace(nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Source(nil).WaitForSync(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheOldestHolderIsFirst(t *testing.T) {
 	var pods []*corev1.Pod
 	for i, name := range []string{"c", "b", "a", "d"} {
