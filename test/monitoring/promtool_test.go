@@ -85,7 +85,7 @@ func promtool(t *testing.T, input []byte, args ...string) string {
 	if err != nil {
 		t.Fatalf("get promtool: %v", err)
 	}
-	cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(path)), args...) //nolint:gosec // Our own tool.
+	cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(path)), args...)
 	cmd.Stdin = bytes.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
