@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,9 @@ const (
 	// priorityStatus is that of a policy of which all but the status is done. It is below that of the policies that are
 	// there when the operator starts, so that the CronJobs of all of them come first.
 	priorityStatus = 2 * handler.LowPriority
+	// adoptionPause is how long after a CronJob's adoption its policy is looked at again. The status is written right after
+	// the adoption, and should be in the cache by then.
+	adoptionPause = 2 * time.Second
 )
 
 // SetupWithManager has the manager run Holders, and call Reconcile for each policy whose own spec, CronJob, Jobs, pods or
@@ -91,20 +95,39 @@ func claimsOf(object client.Object) []string {
 }
 
 // cronJobHandler has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
-// own doing nearly always, and what is left to do about it is the status, which can wait.
+// own doing nearly always, and what is left to do about it is the status, which can wait. So is its adoption, after which
+// nothing is left to do.
 func cronJobHandler() handler.EventHandler {
 	handle := handler.EnqueueRequestsFromMapFunc(requestForCronJob)
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			later, ok := queue.(priorityqueue.PriorityQueue[ctrl.Request])
-			if !ok {
+			if !addLater(queue, 0, requestForCronJob(ctx, e.Object)) {
 				handle.Create(ctx, e, queue)
-				return
 			}
-			later.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityStatus)}, requestForCronJob(ctx, e.Object)...)
 		},
-		UpdateFunc: handle.Update, DeleteFunc: handle.Delete, GenericFunc: handle.Generic,
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			if !wasAdopted(e) || !addLater(queue, adoptionPause, requestForCronJob(ctx, e.ObjectNew)) {
+				handle.Update(ctx, e, queue)
+			}
+		},
+		DeleteFunc: handle.Delete, GenericFunc: handle.Generic,
 	}
+}
+
+// addLater adds requests to a queue that has priorities, behind those that are more urgent.
+func addLater(queue workqueue.TypedRateLimitingInterface[ctrl.Request], after time.Duration, requests []ctrl.Request) bool {
+	later, ok := queue.(priorityqueue.PriorityQueue[ctrl.Request])
+	if ok {
+		later.AddWithOpts(priorityqueue.AddOpts{After: after, Priority: ptr.To(priorityStatus)}, requests...)
+	}
+	return ok
+}
+
+// wasAdopted says whether the fields of a CronJob that was created belong to server-side apply from now on.
+func wasAdopted(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*batchv1.CronJob)
+	now, isCronJob := e.ObjectNew.(*batchv1.CronJob)
+	return ok && isCronJob && isNotAdopted(before) && !isNotAdopted(now)
 }
 
 // cronJobChanged lets pass what changes in a CronJob of that which the cache keeps: not that a Job of it came or went.
