@@ -29,7 +29,6 @@ const (
 
 // podSpec is the pod of a run. It has no Kubernetes credentials: it reports by its termination message.
 func podSpec(policy *backupv1alpha1.BackupPolicy, claims map[string]claim, options Options) corev1.PodSpec {
-
 	job := jobTemplate(&policy.Spec)
 	volumes, mounts := podVolumes(policy, claims)
 	podSecurity := podSecurityContext(job.PodSecurityContext, seLinuxOptions(&policy.Spec, claims))
