@@ -18,7 +18,8 @@ import (
 func TestObstacles(t *testing.T) {
 	const rwo, rwop = corev1.ReadWriteOnce, corev1.ReadWriteOncePod
 	twoNodes := map[string]claim{
-		"data": heldBy(rwo, holderOn("node-a", "x", 2), holderOn("node-c", "z", 1)), "logs": heldBy(rwo, holderOn("node-b", "y", 1)),
+		"data": heldBy(rwo, holderOn("node-a", "x", 2), holderOn("node-c", "z", 1)),
+		"logs": heldBy(rwo, holderOn("node-b", "y", 1)),
 	}
 	for name, test := range map[string]struct {
 		claims map[string]claim

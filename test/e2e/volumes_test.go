@@ -113,7 +113,8 @@ func (p *policy) waitFollows(name string) {
 func (p *policy) nodeOf(run *backupv1alpha1.Run) string {
 	p.t.Helper()
 	var pods corev1.PodList
-	err := cluster.List(p.t.Context(), &pods, client.InNamespace(p.namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Job})
+	err := cluster.List(p.t.Context(), &pods,
+		client.InNamespace(p.namespace), client.MatchingLabels{batchv1.JobNameLabel: run.Job})
 	if err != nil || len(pods.Items) != 1 {
 		p.t.Fatalf("the run %s has %d pods: %v", run.Job, len(pods.Items), err)
 	}
@@ -163,9 +164,12 @@ func TestTheAppliancesFilesKeepTheirOwners(t *testing.T) {
 	a := newAppliance(t)
 	node := defaultNode(t)
 	for _, name := range []string{"owned", "stored"} {
-		treetest.Build(t, a.path(name), treetest.Dir{Meta: treetest.Meta{Mode: 0o750, UID: 1000, GID: 1000}, Entries: treetest.Entries{
-			"file": treetest.File{Content: "mine", Meta: treetest.Meta{Mode: 0o640, UID: 1000, GID: 1000}},
-		}})
+		treetest.Build(t, a.path(name), treetest.Dir{
+			Meta: treetest.Meta{Mode: 0o750, UID: 1000, GID: 1000},
+			Entries: treetest.Entries{
+				"file": treetest.File{Content: "mine", Meta: treetest.Meta{Mode: 0o640, UID: 1000, GID: 1000}},
+			},
+		})
 		a.volume(name, a.path(name), func(pv *corev1.PersistentVolume) {
 			// Of the volumes that are directories, only local ones are given to groups.
 			pv.Spec.PersistentVolumeSource = corev1.PersistentVolumeSource{
