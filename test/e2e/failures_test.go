@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -324,27 +326,41 @@ func TestSettingsThatAreRefused(t *testing.T) {
 func TestALostNode(t *testing.T) {
 	a := newAppliance(t)
 	node := otherNode(t)
+	// The run waits for the directory's lock.
+	a.write("", "backups", "daily", ".appliance.lock")
+	lock, err := os.Open(a.path("backups", "daily", ".appliance.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	p := a.apply("appliance", func(s *spec) {
-		s.Job = &backupv1alpha1.JobTemplate{
-			NodeSelector: map[string]string{corev1.LabelHostname: node},
-			Tolerations:  []corev1.Toleration{{Key: reservedTaint, Operator: corev1.TolerationOpExists}},
-		}
-		dump(t, s, "trap 'exit 1' TERM; until test -e /data/go-on; do sleep 0.1; done")
+		s.Job = &backupv1alpha1.JobTemplate{NodeSelector: map[string]string{corev1.LabelHostname: node}}
 	})
 	job := p.start()
-	p.pod(job, initRuns)
+	p.pod(job, isReady)
 	signalKubelet(t, node, "STOP")
 	t.Cleanup(func() { signalKubelet(t, node, "CONT") })
 	p.waitDelayed("NodeLost", job, "node "+node, "does not answer")
 	p.waitEvent("NodeLost")
-	a.write("", "data", "go-on")
 	signalKubelet(t, node, "CONT")
+	p.waitNotDelayed()
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if run := p.waitEnded(job); run.Outcome != backupv1alpha1.OutcomeSucceeded {
 		t.Errorf("%+v", run)
 	}
-	p.waitNotDelayed()
 	// The tests that follow need it.
 	kubectl(t, "wait", "--for=condition=Ready", "node/"+node, "--timeout="+patience.String())
+}
+
+func isReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // otherNode is a node of the cluster that can run anything and is not the operator's.
