@@ -60,7 +60,7 @@ func useMemory(log *slog.Logger) int64 {
 
 // garbagePercent is how much garbage the operator lets gather before it is collected, in percent of what is in use. Go's
 // 100 would have it take twice the memory that it needs, for processor time that it has no use for.
-const garbagePercent = 40
+const garbagePercent = 25
 
 // thrift keeps the operator small. A GOGC that somebody has set counts instead.
 func thrift(log *slog.Logger) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -92,13 +93,20 @@ func reduceClaim(object any) (any, error) {
 	return reduced, nil
 }
 
+// storageAlone is what resources say of storage. Claims of one size share one: a map takes as much as the rest of a claim.
 func storageAlone(resources corev1.ResourceList) corev1.ResourceList {
 	size, known := resources[corev1.ResourceStorage]
 	if !known {
 		return nil
 	}
-	return corev1.ResourceList{corev1.ResourceStorage: size}
+	shared, _ := storageSizes.LoadOrStore(size.String(), corev1.ResourceList{corev1.ResourceStorage: size})
+	list, _ := shared.(corev1.ResourceList)
+	return list
 }
+
+// storageSizes are the lists of resources of each size of claims that there was. Nobody changes one: what is read from the
+// cache is a copy.
+var storageSizes sync.Map
 
 // claimChanged lets pass what changes for the runs that mount a claim: that it comes, goes, is bound or grows.
 func claimChanged() predicate.Predicate {

@@ -31,7 +31,8 @@ func digestOf(fields map[string]any) (digest, error) {
 	if err != nil {
 		return "", err
 	}
-	return digest(fmt.Sprintf("%s%x", digestMark, sha256.Sum256(data))), nil
+	sum := sha256.Sum256(data)
+	return digest(fmt.Sprintf("%s%x", digestMark, sum[:16])), nil
 }
 
 // asManagedFields is the digest in place of the fields that it stands for.

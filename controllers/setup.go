@@ -5,6 +5,8 @@ package controllers
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +32,12 @@ import (
 const (
 	// indexPolicy finds the Jobs and pods of a policy.
 	indexPolicy = "policy"
-	// indexClaim finds the policies that name a claim.
+	// indexClaim finds the policies that may name a claim, by the claim's bucket.
 	indexClaim = "claim"
+	// claimBuckets is by how many values policies are indexed for their claims. Each value costs as much memory as a claim in
+	// the cache does, and one for each claim would be too many; with these, a claim that changes has a hundredth of its
+	// namespace's policies looked through.
+	claimBuckets = 64
 )
 
 const (
@@ -85,14 +91,21 @@ func policyOf(object client.Object) []string {
 	return nil
 }
 
-// claimsOf is the index of policies by the claims that they name.
+// claimsOf is the index of policies by the buckets of the claims that they name.
 func claimsOf(object client.Object) []string {
 	policy, ok := object.(*backupv1alpha1.BackupPolicy)
 	if !ok {
 		return nil
 	}
-	return claimNames(&policy.Spec)
+	var buckets []string
+	for _, name := range claimNames(&policy.Spec) {
+		buckets = append(buckets, claimBucket(name))
+	}
+	slices.Sort(buckets)
+	return slices.Compact(buckets)
 }
+
+func claimBucket(claim string) string { return strconv.Itoa(hashOf(claim, indexClaim) % claimBuckets) }
 
 // cronJobHandler has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
 // own doing nearly always, and what is left to do about it is the status, which can wait. So is its adoption, after which
@@ -162,14 +175,18 @@ func requestForCronJob(_ context.Context, object client.Object) []ctrl.Request {
 
 func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim types.NamespacedName) []ctrl.Request {
 	var policies backupv1alpha1.BackupPolicyList
-	err := r.List(ctx, &policies, client.InNamespace(claim.Namespace), client.MatchingFields{indexClaim: claim.Name})
+	// They are only looked at here.
+	err := r.List(ctx, &policies, client.InNamespace(claim.Namespace),
+		client.MatchingFields{indexClaim: claimBucket(claim.Name)}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not find the policies that name a claim", "claim", claim)
 		return nil
 	}
-	requests := make([]ctrl.Request, 0, len(policies.Items))
+	var requests []ctrl.Request
 	for i := range policies.Items {
-		requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&policies.Items[i])})
+		if policy := &policies.Items[i]; slices.Contains(claimNames(&policy.Spec), claim.Name) {
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(policy)})
+		}
 	}
 	return requests
 }
