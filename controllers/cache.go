@@ -59,13 +59,23 @@ func reduceCronJob(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
 			CreationTimestamp: full.CreationTimestamp, DeletionTimestamp: full.DeletionTimestamp,
-			OwnerReferences: full.OwnerReferences, ManagedFields: digest.asManagedFields(),
+			OwnerReferences: reduceOwners(full.OwnerReferences), ManagedFields: digest.asManagedFields(),
 		},
 		Spec: batchv1.CronJobSpec{
 			Schedule: full.Spec.Schedule, TimeZone: full.Spec.TimeZone, Suspend: full.Spec.Suspend,
 		},
 		Status: batchv1.CronJobStatus{LastScheduleTime: full.Status.LastScheduleTime},
 	}, nil
+}
+
+// reduceOwners leaves of the controller its UID, which is all that ownedBy compares.
+func reduceOwners(owners []metav1.OwnerReference) []metav1.OwnerReference {
+	for _, owner := range owners {
+		if owner.Controller != nil && *owner.Controller {
+			return []metav1.OwnerReference{{UID: owner.UID, Controller: owner.Controller}}
+		}
+	}
+	return nil
 }
 
 // reduceJob drops from a Job what its pods are made of: what matters of it is how it goes.
