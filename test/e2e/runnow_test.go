@@ -24,7 +24,7 @@ func TestRunNow(t *testing.T) {
 	for i, value := range []string{"2026-11-22 before the upgrade", "B", "2026-11-22 before the upgrade"} {
 		p.save(func(s *spec) { s.RunNow, s.Suspend = value, ptr.To(i == 1) })
 		job := p.waitAnswered(value)
-		if run := p.waitRun(func(run *backupv1alpha1.Run) bool { return run.Job == job }); run.Outcome != backupv1alpha1.OutcomeSucceeded {
+		if run := p.waitEnded(job); run.Outcome != backupv1alpha1.OutcomeSucceeded {
 			t.Fatalf("%+v", run)
 		}
 		p.save(func(s *spec) { s.TotalBackups++ })
@@ -46,7 +46,7 @@ func TestRunNowAndARunByHand(t *testing.T) {
 	kubectl(t, "-n", a.namespace, "create", "job", "--from=cronjob/appliance-backup", "by-hand")
 	p.save(func(s *spec) { s.RunNow = "A" })
 	job := p.waitAnswered("A")
-	p.waitRun(func(run *backupv1alpha1.Run) bool { return run.Job == job })
+	p.waitEnded(job)
 	byHand, now := p.job("by-hand"), p.job(job)
 	if byHand.Status.CompletionTime == nil || now.CreationTimestamp.Before(byHand.Status.CompletionTime) {
 		t.Errorf("%s was started at %v, and by-hand ended at %v", job, now.CreationTimestamp, byHand.Status.CompletionTime)
