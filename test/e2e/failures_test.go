@@ -8,13 +8,10 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -319,70 +316,4 @@ func TestSettingsThatAreRefused(t *testing.T) {
 	p.mustRun()
 	p.wantCondition(t, "BackupSucceeded", "True", "Succeeded")
 	p.wantCondition(t, "Ready", "False", "CronJobRefused")
-}
-
-// TestALostNode is not parallel to the others: a node is lost for all. Its kubelet is stopped, as it is when a machine
-// hangs, and goes on again.
-func TestALostNode(t *testing.T) {
-	a := newAppliance(t)
-	node := otherNode(t)
-	// The run waits for the directory's lock.
-	a.write("", "backups", "daily", ".appliance.lock")
-	lock, err := os.Open(a.path("backups", "daily", ".appliance.lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	p := a.apply("appliance", func(s *spec) {
-		s.Job = &backupv1alpha1.JobTemplate{NodeSelector: map[string]string{corev1.LabelHostname: node}}
-	})
-	job := p.start()
-	p.pod(job, isReady)
-	signalKubelet(t, node, "STOP")
-	t.Cleanup(func() { signalKubelet(t, node, "CONT") })
-	p.waitDelayed("NodeLost", job, "node "+node, "does not answer")
-	p.waitEvent("NodeLost")
-	signalKubelet(t, node, "CONT")
-	p.waitNotDelayed()
-	if err := lock.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if run := p.waitEnded(job); run.Outcome != backupv1alpha1.OutcomeSucceeded {
-		t.Errorf("%+v", run)
-	}
-	// The tests that follow need it.
-	kubectl(t, "wait", "--for=condition=Ready", "node/"+node, "--timeout="+patience.String())
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// otherNode is a node of the cluster that can run anything and is not the operator's.
-func otherNode(t *testing.T) string {
-	t.Helper()
-	operators := kubectl(t, "get", "pods", "--all-namespaces", "--selector=app.kubernetes.io/name=backup-operator",
-		"-o=jsonpath={.items[*].spec.nodeName}")
-	for _, node := range strings.Fields(kubectl(t, "get", "nodes", "-o=jsonpath={.items[*].metadata.name}")) {
-		if node != os.Getenv("REMOTE_NODE_NAME") && !strings.Contains(operators, node) {
-			return node
-		}
-	}
-	t.Fatal("the cluster has no node to spare: run these tests by make e2e, which makes two")
-	return ""
-}
-
-// signalKubelet stops a node's kubelet as it stands, or lets it go on.
-func signalKubelet(t *testing.T, node, signal string) {
-	t.Helper()
-	out, err := exec.CommandContext(contextWithoutTest(), "../../hack/cluster/exec.sh", "--name", os.Getenv("CLUSTER_NAME"),
-		"--node", node, "pkill", "--signal", signal, "--exact", "kubelet").CombinedOutput()
-	if err != nil {
-		t.Fatalf("signal %s to the kubelet of %s: %v\n%s", signal, node, err, out)
-	}
 }
