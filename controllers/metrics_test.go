@@ -351,7 +351,8 @@ func TestMetricsAreBehindTheFilter(t *testing.T) {
 	}
 }
 
-// TestMemoryOfAScrapeDoesNotFollowThePolicies counts allocations, because bytes vary with what is compressed.
+// TestMemoryOfAScrapeDoesNotFollowThePolicies counts allocations, because bytes vary with what is compressed. Other tests'
+// operator allocates meanwhile, so the count may vary, but by far less than by one for every second policy.
 func TestMemoryOfAScrapeDoesNotFollowThePolicies(t *testing.T) {
 	allocations := func(count int) float64 {
 		m := watched()
@@ -363,8 +364,8 @@ func TestMemoryOfAScrapeDoesNotFollowThePolicies(t *testing.T) {
 		policies, _ := m.sorted()
 		return testing.AllocsPerRun(10, func() { _ = writeFamilies(io.Discard, "v1", policies) })
 	}
-	if few, many := allocations(10), allocations(1000); many > few+10 {
-		t.Errorf("%.0f allocations for 10 policies, %.0f for 1000", few, many)
+	if few, many := allocations(10), allocations(10_000); many > few+5_000 {
+		t.Errorf("%.0f allocations for 10 policies, %.0f for 10,000", few, many)
 	}
 }
 
