@@ -195,8 +195,8 @@ func runNowName(policy *backupv1alpha1.BackupPolicy) string {
 	return policy.Name + "-now-" + hex.EncodeToString(sum[:5])
 }
 
-// strictlyAfter is the time, or a second after the last one where that is later: times in the status are whole seconds, and two
-// that are the same would give two runs one name.
+// strictlyAfter is the time, or a second after the last one where that is later: times in the status are whole seconds,
+// and two that are the same would give two runs one name.
 func strictlyAfter(at metav1.Time, last *metav1.Time) metav1.Time {
 	if last != nil && !last.Before(&at) {
 		return metav1.NewTime(last.Add(time.Second))

@@ -66,7 +66,7 @@ type BackupPolicySpec struct {
 	// +kubebuilder:validation:MinLength=0
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
-	RunNow string `json:"runNow,omitempty"`
+	RunNow string `json:"runNow,omitempty"` //nolint:kubeapilinter // Empty is like none.
 
 	// applicationBackup says whether and from where data, logs and configuration files are backed up. There must be
 	// enough space in the storage: each run checks it before it writes.

@@ -107,8 +107,12 @@ func (r *replica) ready() error {
 		return err
 	}
 	defer response.Body.Close()
-	if said, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("readyz says %s: %s (%v)", response.Status, said, err)
+	said, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("readyz says %s: %s", response.Status, said)
 	}
 	return nil
 }
