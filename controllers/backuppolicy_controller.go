@@ -12,7 +12,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -123,20 +122,14 @@ func (r *BackupPolicyReconciler) enforce(
 	}
 	wanted := BuildCronJob(policy, schedule, observed.claims, r.Options)
 	if current == nil {
-		created, err := r.createCronJob(ctx, wanted)
-		if created {
+		var err error
+		if current, err = r.createOrGetCronJob(ctx, policy, wanted); err != nil {
+			return notApplied(schedule, nil, err)
+		}
+		if current == nil {
 			state := inForce(policy, schedule)
 			state.isNew = true
 			return state, nil
-		}
-		if err == nil {
-			// Applying by force takes over what is there, so what the cache doesn't know is asked for.
-			if current, err = getCronJob(ctx, r.APIReader, policy); err == nil && current == nil {
-				err = fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
-			}
-		}
-		if err != nil {
-			return notApplied(schedule, nil, err)
 		}
 	}
 	if !ownedBy(current, policy) {

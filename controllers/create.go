@@ -17,11 +17,29 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
 
 // A CronJob is created by a plain request, which costs the API server half of what applying one does and can't take over
 // what somebody else has made. Server-side apply then takes over the fields that it would have owned, and only these:
 // the API server has entered all fields as set by the creation, the ones that it added by default as well.
+
+// createOrGetCronJob creates the CronJob and returns nil, or gets the one that has its name: applying by force takes over
+// what is there, so what the cache doesn't know is asked for.
+func (r *BackupPolicyReconciler) createOrGetCronJob(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy, wanted *batchv1.CronJob,
+) (*batchv1.CronJob, error) {
+	created, err := r.createCronJob(ctx, wanted)
+	if created || err != nil {
+		return nil, err
+	}
+	current, err := getCronJob(ctx, r.APIReader, policy)
+	if err == nil && current == nil {
+		err = fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
+	}
+	return current, err
+}
 
 // createCronJob creates the CronJob, unless there is one of its name.
 func (r *BackupPolicyReconciler) createCronJob(ctx context.Context, wanted *batchv1.CronJob) (created bool, err error) {

@@ -32,15 +32,15 @@ const (
 	operatorInfoHelp = "The operator's version; always 1, once it knows all policies."
 )
 
-// filterProvider is what metricsserver.Options takes as FilterProvider.
-type filterProvider = func(*rest.Config, *http.Client) (metricsserver.Filter, error)
+// FilterProvider is what metricsserver.Options takes as FilterProvider.
+type FilterProvider = func(*rest.Config, *http.Client) (metricsserver.Filter, error)
 
 // Behind puts the metrics in the place of those that controller-runtime serves by itself, behind the filter that
 // inner provides. The latter's own are among them. What else the server serves stays as it is, behind the same filter.
 //
 // The server leaves its handler to no one, but hands it to the filter. Registering a collector instead would mean that
 // each scrape first builds every sample of every policy in memory, several hundred bytes each.
-func (m *Metrics) Behind(inner filterProvider) filterProvider {
+func (m *Metrics) Behind(inner FilterProvider) FilterProvider {
 	return func(config *rest.Config, httpClient *http.Client) (metricsserver.Filter, error) {
 		filter, err := inner(config, httpClient)
 		if err != nil {
