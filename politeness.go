@@ -58,14 +58,23 @@ func useMemory(log *slog.Logger) int64 {
 	return memory
 }
 
-// garbagePercent is how much garbage the operator lets gather before it is collected, in percent of what is in use. Go's
-// 100 would have it take twice the memory that it needs, for processor time that it has no use for.
-const garbagePercent = 25
+const (
+	// garbagePercent is how much garbage the operator lets gather before it is collected, in percent of what is in use. Go's
+	// 100 would have it take twice the memory that it needs.
+	garbagePercent = 25
+	// ballastBytes counts as in use too, so that a small operator doesn't collect garbage all the time. Nobody touches it, so
+	// it takes no memory.
+	ballastBytes = 32 << 20
+)
+
+// ballast is what counts as in use.
+var ballast []byte
 
 // thrift keeps the operator small. A GOGC that somebody has set counts instead.
 func thrift(log *slog.Logger) {
 	useMemory(log)
 	if _, chosen := os.LookupEnv("GOGC"); !chosen {
+		ballast = make([]byte, ballastBytes)
 		debug.SetGCPercent(garbagePercent)
 	}
 }
