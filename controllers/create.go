@@ -25,6 +25,11 @@ import (
 // what somebody else has made. Server-side apply then takes over the fields that it would have owned, and only these:
 // the API server has entered all fields as set by the creation, the ones that it added by default as well.
 
+// annotationCreatedAs is, on a CronJob that was created and not adopted, the digest of the fields that it was created with.
+// Something else may be wanted by the time of the adoption: other settings, other pods that hold the claims, or what a
+// newer operator makes of them.
+const annotationCreatedAs = "backup.appliance.io/created-as"
+
 // createOrGetCronJob creates the CronJob and returns nil, or gets the one that has its name: applying by force takes over
 // what is there, so what the cache doesn't know is asked for.
 func (r *BackupPolicyReconciler) createOrGetCronJob(
@@ -43,7 +48,17 @@ func (r *BackupPolicyReconciler) createOrGetCronJob(
 
 // createCronJob creates the CronJob, unless there is one of its name.
 func (r *BackupPolicyReconciler) createCronJob(ctx context.Context, wanted *batchv1.CronJob) (created bool, err error) {
-	err = r.Create(ctx, wanted.DeepCopy(), FieldOwner)
+	fields, err := appliedFields(wanted)
+	if err != nil {
+		return false, err
+	}
+	createdAs, err := digestOf(fields)
+	if err != nil {
+		return false, err
+	}
+	object := wanted.DeepCopy()
+	metav1.SetMetaDataAnnotation(&object.ObjectMeta, annotationCreatedAs, string(createdAs))
+	err = r.Create(ctx, object, FieldOwner)
 	if apierrors.IsAlreadyExists(err) {
 		return false, nil
 	}
@@ -93,7 +108,8 @@ func (r *BackupPolicyReconciler) adoptCronJob(ctx context.Context, wanted *batch
 }
 
 // adoption is the patch that turns the entry of the fields that a CronJob was created with into that of server-side apply.
-// It is nil for a CronJob that has none, or that belongs to somebody else.
+// It is nil for a CronJob that has none, or that belongs to somebody else. Of a CronJob that was created otherwise than it
+// is wanted now, all fields become the operator's, so that applying what is wanted removes those that no longer are.
 func adoption(wanted, current *batchv1.CronJob) ([]byte, error) {
 	managed := slices.Clone(current.ManagedFields)
 	created := createdEntry(managed)
@@ -105,19 +121,34 @@ func adoption(wanted, current *batchv1.CronJob) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var set map[string]any
-	if err := json.Unmarshal([]byte(created.FieldsV1.GetRawString()), &set); err != nil {
-		return nil, fmt.Errorf("managedFields: %w", err)
-	}
-	applied, err := json.Marshal(setWithin(set, fields))
+	createdAs, err := digestOf(fields)
 	if err != nil {
 		return nil, err
 	}
-	created.Operation, created.FieldsV1 = metav1.ManagedFieldsOperationApply, metav1.NewFieldsV1(string(applied))
+	created.Operation = metav1.ManagedFieldsOperationApply
+	if current.Annotations[annotationCreatedAs] == string(createdAs) {
+		if created.FieldsV1, err = fieldsWithin(created.FieldsV1, fields); err != nil {
+			return nil, err
+		}
+	}
 	// With the version in it, the patch is refused if anything has changed meanwhile.
 	return json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": current.ResourceVersion, "managedFields": managed,
+		"annotations": map[string]any{annotationCreatedAs: nil},
 	}})
+}
+
+// fieldsWithin is what of a set of fields there is in a value.
+func fieldsWithin(fields *metav1.FieldsV1, value map[string]any) (*metav1.FieldsV1, error) {
+	var set map[string]any
+	if err := json.Unmarshal([]byte(fields.GetRawString()), &set); err != nil {
+		return nil, fmt.Errorf("managedFields: %w", err)
+	}
+	within, err := json.Marshal(setWithin(set, value))
+	if err != nil {
+		return nil, err
+	}
+	return metav1.NewFieldsV1(string(within)), nil
 }
 
 // setWithin is what of a set of fields, in the format FieldsV1, there is in a value. As server-side apply has it, objects
