@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	goruntime "runtime"
 	"time"
 
 	// Time zones of schedules are looked up without the image's help.
@@ -93,7 +94,7 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 
-	thrift(slog.New(logr.ToSlogHandler(log)))
+	defer goruntime.KeepAlive(thrift(slog.New(logr.ToSlogHandler(log))))
 	policyMetrics := controllers.NewMetrics(programVersion())
 	manager, err := f.newManager(policyMetrics)
 	if err != nil {

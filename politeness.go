@@ -67,14 +67,13 @@ const (
 	ballastBytes = 32 << 20
 )
 
-// ballast is what counts as in use.
-var ballast []byte
-
-// thrift keeps the operator small. A GOGC that somebody has set counts instead.
-func thrift(log *slog.Logger) {
+// thrift keeps the operator small. It returns what has to be kept alive for that. A GOGC that somebody has set counts
+// instead.
+func thrift(log *slog.Logger) (ballast []byte) {
 	useMemory(log)
-	if _, chosen := os.LookupEnv("GOGC"); !chosen {
-		ballast = make([]byte, ballastBytes)
-		debug.SetGCPercent(garbagePercent)
+	if _, chosen := os.LookupEnv("GOGC"); chosen {
+		return nil
 	}
+	debug.SetGCPercent(garbagePercent)
+	return make([]byte, ballastBytes)
 }

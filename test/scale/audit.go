@@ -102,9 +102,9 @@ func (w writes) add(line []byte) error {
 	return nil
 }
 
-// untilQuiet waits until nothing was written for so long, and returns what was until then, and when the last of it was
+// untilQuiet waits until nothing was written for a while, and returns what was until then, and when the last of it was
 // seen.
-func (a *auditLog) untilQuiet(ctx context.Context, quiet time.Duration) (writes, time.Time, error) {
+func (a *auditLog) untilQuiet(ctx context.Context) (writes, time.Time, error) {
 	all, last := writes{}, time.Now()
 	tick := time.NewTicker(quiet / 20)
 	defer tick.Stop()

@@ -218,7 +218,7 @@ func (b *bench) settle(ctx context.Context) error {
 	if err := policies.wait(ctx); err != nil {
 		return err
 	}
-	written, last, err := b.cluster.audit.untilQuiet(ctx, quiet)
+	written, last, err := b.cluster.audit.untilQuiet(ctx)
 	b.results.firstWrites, b.results.lastWrite = written, last
 	return err
 }
@@ -294,7 +294,7 @@ func (b *bench) restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.results.afterRestart, _, err = b.cluster.audit.untilQuiet(ctx, quiet)
+	b.results.afterRestart, _, err = b.cluster.audit.untilQuiet(ctx)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (b *bench) endAtOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := b.cluster.audit.untilQuiet(ctx, quiet); err != nil {
+	if _, _, err := b.cluster.audit.untilQuiet(ctx); err != nil {
 		return err
 	}
 	byPolicy := make(map[client.ObjectKey]*ending, b.burst)
@@ -61,7 +61,7 @@ func (b *bench) endAtOnce(ctx context.Context) error {
 		return err
 	}
 	b.results.told = time.Since(began)
-	if b.results.burstWrites, _, err = b.cluster.audit.untilQuiet(ctx, quiet); err != nil {
+	if b.results.burstWrites, _, err = b.cluster.audit.untilQuiet(ctx); err != nil {
 		return err
 	}
 	b.results.memoryAtEnd, b.results.peakAtEnd, err = b.operator.memory()

@@ -32,7 +32,6 @@ type results struct {
 	scrapeBytes int
 	// ending is how long it took to end the Jobs, told from the first end until the last status was right.
 	ending, told time.Duration
-	// wrong are the policies whose status isn't right in the end, of the burst; burstWrites is what it took.
-	wrong       []string
+	// burstWrites is what the burst took.
 	burstWrites writes
 }
