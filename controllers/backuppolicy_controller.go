@@ -148,7 +148,7 @@ func notApplied(schedule *Schedule, current *batchv1.CronJob, err error) (readin
 		state.retryAfter = refusedPause
 		return state, nil
 	}
-	return progressing(schedule, err), err
+	return progressing(schedule, current, err), err
 }
 
 // writeStatus patches the status if it differs and tells as events what in it is news. It demands that the policy is

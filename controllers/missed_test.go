@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,23 @@ func TestAScheduledRunThatNeverCame(t *testing.T) {
 	s.look(2*day + time.Second)
 	s.wantMissed(false)
 	s.wantNext(3 * day)
+}
+
+// TestTheScheduleGoesOnWhileTheCronJobCannotBeApplied: it is that of the CronJob that there is.
+func TestTheScheduleGoesOnWhileTheCronJobCannotBeApplied(t *testing.T) {
+	s := newScheduleAt(t)
+	s.seen.cronJob.Spec.Schedule = "0 5 * * *"
+	s.policy.Spec.Schedule = "0 6 * * *"
+	wanted, _ := checkSettings(s.policy, Options{})
+	look := func(after time.Duration) {
+		state, _ := notApplied(wanted, s.seen.cronJob, errors.New("a webhook does not answer"))
+		s.policy.Status = *nextStatus(s.policy, state, s.seen, start.Add(after))
+	}
+	look(-time.Hour)
+	s.wantNext(0)
+	look(grace)
+	s.wantNext(day)
+	s.wantMissed(true, "no run started at 2026-11-22T05:00:00Z")
 }
 
 func TestARunThatStartedInTimeIsNotMissed(t *testing.T) {

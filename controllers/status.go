@@ -70,19 +70,29 @@ func stalled(current *batchv1.CronJob, f *fault) readiness {
 	}
 	if current != nil {
 		r.message += "; until then the settings of before stay in force"
-		r.schedule, _ = parseSchedule(current.Spec.Schedule, ptr.Deref(current.Spec.TimeZone, ""), "")
-		r.scheduled = r.schedule != nil && !ptr.Deref(current.Spec.Suspend, false)
+		r.goesOn(current)
 	}
 	return r
 }
 
-// progressing is the readiness of a policy that the operator has not brought into force yet.
-func progressing(schedule *Schedule, err error) readiness {
-	return readiness{
+// progressing is the readiness of a policy that the operator has not brought into force yet. Its present CronJob, nil if
+// it has none, goes on running meanwhile.
+func progressing(schedule *Schedule, current *batchv1.CronJob, err error) readiness {
+	r := readiness{
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionReconciling,
 		reason: backupv1alpha1.ReasonProgressing, message: "the CronJob could not be applied, trying again: " + err.Error(),
 		schedule: schedule,
 	}
+	if current != nil {
+		r.goesOn(current)
+	}
+	return r
+}
+
+// goesOn has the schedule be that of a CronJob.
+func (r *readiness) goesOn(current *batchv1.CronJob) {
+	r.schedule, _ = parseSchedule(current.Spec.Schedule, ptr.Deref(current.Spec.TimeZone, ""), "")
+	r.scheduled = r.schedule != nil && !ptr.Deref(current.Spec.Suspend, false)
 }
 
 // nextStatus is the policy's status as it should be. It goes on from the present one where that knows what the cluster
