@@ -68,11 +68,13 @@ func readinessNews(before, after []metav1.Condition) *news {
 	return &news{eventType, is.Reason, actionReconcile, is.Message, readinessKey(was, is)}
 }
 
-// readinessKey is made of what Ready was, because the same may happen again, and of what it is.
+// readinessKey is made of what Ready was and of what it is, each for such a generation, because the same may happen again:
+// settings are suspended, resumed and suspended once more.
 func readinessKey(was, is *metav1.Condition) string {
-	key := fmt.Sprintf("Ready %s %s %s", is.Status, is.Reason, is.Message)
+	key := fmt.Sprintf("Ready %d %s %s %s", is.ObservedGeneration, is.Status, is.Reason, is.Message)
 	if was != nil {
-		key += fmt.Sprintf(" after %d %s %s %s", was.LastTransitionTime.Unix(), was.Status, was.Reason, was.Message)
+		key += fmt.Sprintf(" after %d %d %s %s %s",
+			was.ObservedGeneration, was.LastTransitionTime.Unix(), was.Status, was.Reason, was.Message)
 	}
 	return key
 }

@@ -464,3 +464,19 @@ func TestNewsAreToldOnce(t *testing.T) {
 	policy.Spec.Suspend = ptr.To(true)
 	want("Normal Suspended")
 }
+
+// TestWhatHappensAgainIsToldAgain: the names of events follow from their keys.
+func TestWhatHappensAgainIsToldAgain(t *testing.T) {
+	policy, past, told := rsyncPolicy(), newPastRuns(t), map[string]bool{}
+	for generation := range int64(6) {
+		policy.Generation = generation + 1
+		policy.Spec.Suspend = ptr.To(generation%2 == 1)
+		before := policy.Status.DeepCopy()
+		for _, n := range newsBetween(before, statusOf(t, policy, past.seen)) {
+			told[n.key] = true
+		}
+	}
+	if len(told) != 6 {
+		t.Errorf("told %d times that backups were suspended or resumed, want 6:\n%v", len(told), told)
+	}
+}
