@@ -84,6 +84,8 @@ func TestValuesThatChangeTheArguments(t *testing.T) {
 	}{
 		{"replicas=1", usual},
 		{"leaderElection.enabled=false", slices.Delete(slices.Clone(usual), 1, 2)},
+		// As with helm upgrade --reuse-values, of a release of before this value.
+		{"leaderElection.leaseDuration=null", usual},
 		{"leaderElection.leaseDuration=1m", slices.Insert(slices.Clone(usual), 2, "--leader-elect-lease-duration=1m")},
 		{"metrics.enabled=false", slices.Replace(slices.Clone(usual), 2, 3, "--metrics-bind-address=0")},
 		{"allowHostPath=true", append(slices.Clone(usual), "--allow-host-path")},
