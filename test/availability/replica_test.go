@@ -24,8 +24,9 @@ import (
 	"appliance.io/backup-operator/test/controlplane"
 )
 
-// leaseDuration is short, so that the tests are.
-const leaseDuration = 4 * time.Second
+// leaseDuration is short, so that the tests are, and long enough for a leader on a slow machine to renew its lease within
+// two thirds of it: one that can't ends.
+const leaseDuration = 15 * time.Second
 
 // program is the path of the program under test.
 var program string

@@ -31,7 +31,8 @@ func TestARunWithoutANode(t *testing.T) {
 	a := newAppliance(t)
 	p := a.apply("appliance", func(s *spec) {
 		s.Job = &backupv1alpha1.JobTemplate{
-			NodeSelector: map[string]string{"no-node-has": "this"}, ActiveDeadlineSeconds: ptr.To[int64](60),
+			// Long enough to be told as delayed before it is over, on a slow machine too.
+			NodeSelector: map[string]string{"no-node-has": "this"}, ActiveDeadlineSeconds: ptr.To[int64](120),
 		}
 	})
 	job := p.start()
@@ -39,7 +40,7 @@ func TestARunWithoutANode(t *testing.T) {
 	wantSame(t, "the active Jobs", []string{job}, p.get().Status.ActiveJobs)
 	p.waitEvent("Unschedulable")
 	run := p.waitEnded(job)
-	if run.Reason != "DeadlineExceeded" || !strings.Contains(run.Message, "job.activeDeadlineSeconds (60)") ||
+	if run.Reason != "DeadlineExceeded" || !strings.Contains(run.Message, "job.activeDeadlineSeconds (120)") ||
 		!strings.Contains(run.Message, "didn't match Pod's node affinity/selector") {
 		t.Errorf("%+v", run)
 	}
@@ -148,27 +149,24 @@ func (a *appliance) quota(name corev1.ResourceName) *corev1.ResourceQuota {
 	return quota
 }
 
-// TestARunOutOfMemory has the runner and a dump killed by the kernel.
+// TestARunOutOfMemory has a dump killed by the kernel.
 func TestARunOutOfMemory(t *testing.T) {
 	t.Parallel()
-	limit := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("48Mi")}}
-	once := ptr.To[int32](0)
-	t.Run("dump", func(t *testing.T) {
-		t.Parallel()
-		a := newAppliance(t)
-		p := a.apply("appliance", func(s *spec) {
-			s.Job = &backupv1alpha1.JobTemplate{BackoffLimit: once}
-			// tail keeps what has no line breaks in memory.
-			d := dump(t, s, "exec tail -n 1 /dev/zero")
-			d.Resources = limit
-		})
-		run := p.run()
-		if run.Reason != "OOMKilled" || !strings.Contains(run.Message, "init container dump") || !strings.Contains(run.Message, "resources.limits.memory") {
-			t.Errorf("%+v", run)
+	a := newAppliance(t)
+	p := a.apply("appliance", func(s *spec) {
+		s.Job = &backupv1alpha1.JobTemplate{BackoffLimit: ptr.To[int32](0)}
+		// tail keeps what has no line breaks in memory.
+		dump(t, s, "exec tail -n 1 /dev/zero").Resources = corev1.ResourceRequirements{
+			Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("48Mi")},
 		}
-		p.wantCondition(t, "BackupSucceeded", "False", "OOMKilled")
-		p.waitEvent("OOMKilled")
 	})
+	run := p.run()
+	if run.Reason != "OOMKilled" || !strings.Contains(run.Message, "init container dump") ||
+		!strings.Contains(run.Message, "resources.limits.memory") {
+		t.Errorf("%+v", run)
+	}
+	p.wantCondition(t, "BackupSucceeded", "False", "OOMKilled")
+	p.waitEvent("OOMKilled")
 }
 
 // TestADumpThatFails uses up the tries without a word of the runner, which never began.
@@ -187,16 +185,17 @@ func TestADumpThatFails(t *testing.T) {
 	p.waitEvent("BackoffLimitExceeded")
 }
 
-// TestARunThatTakesTooLong is ended by Kubernetes while it goes on, and isn't called delayed meanwhile.
+// TestARunThatTakesTooLong is ended by Kubernetes while it goes on.
 func TestARunThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	a := newAppliance(t)
 	p := a.apply("appliance", func(s *spec) {
-		s.Job = &backupv1alpha1.JobTemplate{ActiveDeadlineSeconds: ptr.To[int64](30)}
+		// Long enough for its pod to start.
+		s.Job = &backupv1alpha1.JobTemplate{ActiveDeadlineSeconds: ptr.To[int64](90)}
 		dump(t, s, "trap 'exit 1' TERM; while :; do sleep 0.1; done")
 	})
 	run := p.run()
-	if run.Reason != "DeadlineExceeded" || !strings.Contains(run.Message, "took longer than job.activeDeadlineSeconds (30)") {
+	if run.Reason != "DeadlineExceeded" || !strings.Contains(run.Message, "took longer than job.activeDeadlineSeconds (90)") {
 		t.Errorf("%+v", run)
 	}
 	p.wantCondition(t, "BackupSucceeded", "False", "DeadlineExceeded")

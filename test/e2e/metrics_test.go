@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -216,7 +217,8 @@ func scrape(ctx context.Context, token string) (status int, body string, err err
 
 // scrapeFrom asks a pod, or one of those of a service.
 func scrapeFrom(ctx context.Context, target, token string) (status int, body string, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	// A pod that is going away may never answer: who asks asks again.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	forward := exec.CommandContext(ctx, "kubectl", "-n", operatorNamespace, "port-forward", target, ":8443")
 	forward.Stderr = os.Stderr
