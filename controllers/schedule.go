@@ -72,6 +72,11 @@ func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) 
 		return nil, invalid("%v: write five fields (minute, hour, day of month, month, day of week), such as \"H 5 * * *\", "+
 			"or one of @hourly, @daily, @weekly, @monthly, @yearly", err)
 	}
+	if _, ok := parsed.(cron.ConstantDelaySchedule); ok {
+		// It counts from startingDeadlineSeconds ago where that is later than the last run, so its time may never come.
+		return nil, invalid("a CronJob with @every may never start a run: write five fields (minute, hour, day of month, month, " +
+			"day of week), such as \"H H/12 * * *\"")
+	}
 	if parsed.Next(time.Unix(0, 0)).IsZero() {
 		return nil, invalid("there is no such day in any year, so it would never run")
 	}

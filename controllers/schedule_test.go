@@ -48,6 +48,7 @@ func TestParseScheduleRefuses(t *testing.T) {
 		{"H/0 * * * *", "", backupv1alpha1.ReasonInvalidSchedule, "step"},
 		{"HH * * * *", "", backupv1alpha1.ReasonInvalidSchedule, "H stands alone"},
 		{"0 5 H(1-31) * *", "", backupv1alpha1.ReasonInvalidSchedule, "1-28"},
+		{"@every 12h", "", backupv1alpha1.ReasonInvalidSchedule, "H H/12 * * *"},
 		{"0 5 * * *", "Mars/Olympus", backupv1alpha1.ReasonInvalidTimeZone, "Mars/Olympus"},
 		{"0 5 * * *", "Local", backupv1alpha1.ReasonInvalidTimeZone, "Local"},
 		{"0 5 * * *", "../etc/passwd", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
