@@ -89,7 +89,8 @@ func reduceJob(object any) (any, error) {
 	return job, nil
 }
 
-// reducePod leaves of a run's pod where and how it is, and what a message may name of its containers: image and limits.
+// reducePod leaves of a run's pod where and how it is, which of its containers are sidecars, and what a message may name
+// of them: image and limits.
 func reducePod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -115,7 +116,7 @@ func reducePod(object any) (any, error) {
 func reduceContainers(containers []corev1.Container) []corev1.Container {
 	reduced := make([]corev1.Container, len(containers))
 	for i, c := range containers {
-		reduced[i] = corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources}
+		reduced[i] = corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources, RestartPolicy: c.RestartPolicy}
 	}
 	return reduced
 }

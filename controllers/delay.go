@@ -157,11 +157,18 @@ func (r *activeRun) idleSince() (since time.Time, idle bool) {
 		return time.Time{}, false
 	}
 	for i := range pod.Status.InitContainerStatuses {
-		if pod.Status.InitContainerStatuses[i].State.Running != nil {
+		if s := &pod.Status.InitContainerStatuses[i]; s.State.Running != nil && !isSidecar(pod, s.Name) {
 			return time.Time{}, false
 		}
 	}
 	return latest(pod.CreationTimestamp.Time, lastEnd(pod)), true
+}
+
+// isSidecar says whether an init container is one that runs beside the others, and not before them.
+func isSidecar(pod *corev1.Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	})
 }
 
 // lastEnd is when a container of the pod ended last; zero if none has.

@@ -120,6 +120,18 @@ func TestDelays(t *testing.T) {
 				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "denied"}},
 			}}
 		}},
+		{"image, beside a sidecar", "ImageNotPulled", []string{"registry/runner:1"}, func(r *oneRun) {
+			r.waiting("ImagePullBackOff", "Back-off pulling image: not found")
+			r.pods[0].Spec.InitContainers = []corev1.Container{{
+				Name: "proxy", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways),
+			}}
+			r.pods[0].Status.InitContainerStatuses = []corev1.ContainerStatus{{
+				Name: "proxy", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+			}}
+			if _, err := reducePod(&r.pods[0]); err != nil {
+				panic(err)
+			}
+		}},
 		{"dead NFS server", "VolumeNotMounted", []string{"node-1", "nas.example.com:/export", "Connection timed out", "storage answers"},
 			func(r *oneRun) {
 				r.waiting("ContainerCreating", "").
