@@ -30,7 +30,9 @@ var volatileLabels = []string{
 	"app.kubernetes.io/version",
 	"helm.sh/chart",
 	"controller-uid",
+	"job-name",
 	"batch.kubernetes.io/controller-uid",
+	"batch.kubernetes.io/job-name",
 }
 
 // nodeName is the one field of nodes that a node affinity can select by.

@@ -134,6 +134,7 @@ func TestAnUpdateLeavesTheCronJobAsItIs(t *testing.T) {
 		"pod-template-hash": "1", "controller-revision-hash": "1", "pod-template-generation": "1",
 		"app.kubernetes.io/version": "1", "helm.sh/chart": "appliance-1",
 		"controller-uid": "1", "batch.kubernetes.io/controller-uid": "1",
+		"job-name": "1", "batch.kubernetes.io/job-name": "1",
 	}
 	after := holderOn("a", "appliance-after-the-update", 1)
 	after.Labels = map[string]string{
@@ -141,6 +142,7 @@ func TestAnUpdateLeavesTheCronJobAsItIs(t *testing.T) {
 		"pod-template-hash": "2", "controller-revision-hash": "2", "pod-template-generation": "2",
 		"app.kubernetes.io/version": "2", "helm.sh/chart": "appliance-2",
 		"controller-uid": "2", "batch.kubernetes.io/controller-uid": "2",
+		"job-name": "2", "batch.kubernetes.io/job-name": "2",
 	}
 	policy := policyOfClaims("data")
 	schedule, _ := checkSettings(policy, Options{})
@@ -153,7 +155,7 @@ func TestAnUpdateLeavesTheCronJobAsItIs(t *testing.T) {
 	if labels := lastingLabels(before.Labels); labels["statefulset.kubernetes.io/pod-name"] != "appliance-0" {
 		t.Errorf("the labels %v don't tell one pod of a StatefulSet from another", labels)
 	}
-	if len(before.Labels) != 9 {
+	if len(before.Labels) != 11 {
 		t.Error("the pod's own labels were changed")
 	}
 }
