@@ -58,8 +58,9 @@ type BackupPolicyReconciler struct {
 
 	// events reads what Kubernetes says of runs that don't go on. SetupWithManager sets it.
 	events *eventReader
-	// started is when the operator began to look. SetupWithManager sets it.
-	started time.Time
+	// started is when the operator began to look: at the first policy, which a standby replica doesn't do before it is
+	// elected. SetupWithManager sets it; nil where that doesn't matter.
+	started func() time.Time
 }
 
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch

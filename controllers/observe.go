@@ -41,7 +41,10 @@ type observation struct {
 func (r *BackupPolicyReconciler) observe(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (observation, error) {
-	o := observation{grace: cmp.Or(r.Options.StartGrace, defaultStartGrace), started: r.started}
+	o := observation{grace: cmp.Or(r.Options.StartGrace, defaultStartGrace)}
+	if r.started != nil {
+		o.started = r.started()
+	}
 	var err error
 	if o.cronJob, err = getCronJob(ctx, r, policy); err != nil {
 		return o, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -66,7 +67,7 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	if err := indexer.IndexField(ctx, &backupv1alpha1.BackupPolicy{}, indexClaim, claimsOf); err != nil {
 		return err
 	}
-	r.events, r.started = newEventReader(r.APIReader), r.Clock.Now()
+	r.events, r.started = newEventReader(r.APIReader), sync.OnceValue(r.Clock.Now)
 	toPolicy := handler.EnqueueRequestsFromMapFunc(requestForPolicy)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").
