@@ -133,6 +133,11 @@ func suspended(s *status) {
 	condition(backupv1alpha1.ConditionReady, metav1.ConditionTrue, backupv1alpha1.ReasonSuspended)(s)
 }
 
+func disabled(s *status) {
+	s.NextScheduleTime = nil
+	condition(backupv1alpha1.ConditionReady, metav1.ConditionTrue, backupv1alpha1.ReasonDisabled)(s)
+}
+
 // TestEachAlertFiresAndClears has promtool follow each history and say what fires when. In all of them, no other alert
 // fires than the one that is told.
 func TestEachAlertFiresAndClears(t *testing.T) {

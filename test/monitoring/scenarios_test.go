@@ -106,6 +106,31 @@ var scenarios = []scenario{
 		quiet: hour + 14*minutes, fires: hour + 16*minutes, clears: 2 * hours,
 		says: map[string]string{"BackupPolicyNotReady": "The settings of the policy orbit/appliance are not in force (NotObserved)."},
 	}, {
+		name: "a run fails, and then both backups are disabled",
+		phases: []phase{{hour, hourly()}, {2 * hours, hourly(nextRun(hour), failedInEveryWay)},
+			{3 * hours, hourly(nextRun(hour), failedInEveryWay, disabled)}},
+		quiet: hour + 4*minutes, fires: hour + 6*minutes, clears: 2 * hours,
+		says: map[string]string{
+			"BackupFailing": "The last run of the policy orbit/appliance failed (NotEnoughSpace). Nothing has been deleted in " +
+				"its place.",
+			"BackupStorageTooSmall": "Where the policy orbit/appliance keeps its backups, 8GiB are free.",
+			"BackupMirrorStale": "rsyncDirectory of the policy orbit/appliance lacks backups that backupDirectory holds: the last " +
+				"synchronization did not succeed.",
+		},
+	}, {
+		name: "a run is incomplete, and then both backups are disabled",
+		phases: []phase{{hour, hourly()},
+			{2 * hours, hourly(nextRun(hour), ended(backupv1alpha1.OutcomeIncomplete, "FilesUnreadable"))},
+			{3 * hours, hourly(nextRun(hour), ended(backupv1alpha1.OutcomeIncomplete, "FilesUnreadable"), disabled)}},
+		quiet: hour + 4*minutes, fires: hour + 6*minutes, clears: 2 * hours,
+		says: map[string]string{"BackupIncomplete": "The last run of the policy orbit/appliance made an archive that lacks something (FilesUnreadable). " +
+			"The earlier complete backups are kept."},
+	}, {
+		name: "the first run of a new policy takes long",
+		phases: []phase{{hour, served()}, {2 * hours, hourly(isNew)}, {3*hours + 50*minutes, hourly(isNew, func(s *status) {
+			s.LastScheduleTime, s.NextScheduleTime, s.ActiveJobs = moment(2*hours), moment(3*hours), []string{"works"}
+		})}, {5 * hours, hourly(nextRun(3 * hours))}},
+	}, {
 		name:   "the operator is down",
 		phases: []phase{{hour, hourly()}, {2 * hours, ""}, {3 * hours, hourly(nextRun(2 * hours))}},
 		quiet:  hour + 9*minutes, fires: hour + 11*minutes, clears: 2 * hours,
@@ -145,4 +170,15 @@ func erringUntil(end time.Duration) []phase {
 // resumedAt is the status right after the suspension ended: the hours between are nobody's loss.
 func resumedAt(next time.Duration) func(*status) {
 	return func(s *status) { s.LastMissedTime, s.NextScheduleTime = nil, moment(next) }
+}
+
+// failedInEveryWay is the status after a run that had not enough space, here and in the mirror.
+func failedInEveryWay(s *status) {
+	ended(backupv1alpha1.OutcomeFailed, "NotEnoughSpace")(s)
+	condition(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, "SyncFailed")(s)
+}
+
+// isNew is the status of a policy that has had no run, an hour before its first.
+func isNew(s *status) {
+	*s = status{Conditions: s.Conditions[:1], Schedule: s.Schedule, NextScheduleTime: moment(2 * hours)}
 }
