@@ -29,7 +29,7 @@ if [[ ${E2E_IMAGE_ARCHIVE:-} ]]; then
       kill "$remote" 2>/dev/null || true
       wait "$remote" 2>/dev/null || true
     fi
-    test/remote/down.sh --name "$CLUSTER_NAME"
+    test/remote/down.sh --name "$CLUSTER_NAME" || say "the file server and its node are left"
     rm -rf "$work" ${overlay:+"$overlay"}
   }
   trap clean_up EXIT
@@ -60,6 +60,7 @@ END
     cat "$work/remote.log" >&2
     exit 1
   fi
+  remote=
   while IFS='=' read -r key value; do export "REMOTE_$key=$value"; done <"$work/settings"
 
   say "installing the chart"
@@ -68,7 +69,7 @@ END
   say "testing the runner on a kernel's own NFS and CIFS mounts"
   test/remote/runner.sh --name "$CLUSTER_NAME" >&2
   say "testing"
-  go test -tags e2e -count=1 -timeout 40m -parallel 4 -v "$@" ./test/e2e
+  go test -tags e2e -count=1 -timeout 60m -parallel 4 -v "$@" ./test/e2e
   exit
 fi
 
