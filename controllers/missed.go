@@ -16,6 +16,14 @@ import (
 // subjectSchedule is the subject of a delay that is about the schedule and not about one run.
 const subjectSchedule = "schedule"
 
+// missReasons are the CronJob controller's reasons for a run that it didn't start, from
+// https://github.com/kubernetes/kubernetes/blob/v1.37.0/pkg/controller/cronjob/cronjob_controllerv2.go. It has others, of
+// which UnexpectedJob only says that somebody else started a run, as runNow does.
+var missReasons = []string{
+	"FailedCreate", "FailedGet", "MissSchedule", "TooManyMissedTimes", "InvalidSchedule", "UnparseableSchedule",
+	"UnparseableCronJobSchedule", "UnknownTimeZone",
+}
+
 // maxTimes is how many of a schedule's times are looked through for the last one, so that an operator that was away from
 // a schedule of minutes for months doesn't go through all of them.
 const maxTimes = 10000
@@ -120,7 +128,7 @@ func missedCause(seen *observation) string {
 			"long", runs[0].job.Name)
 	}
 	describe := fmt.Sprintf("kubectl -n %s describe cronjob %s", seen.cronJob.Namespace, seen.cronJob.Name)
-	if e := newestOf(seen.said[seen.cronJob.UID]); e != nil {
+	if e := newestOf(seen.said[seen.cronJob.UID], missReasons...); e != nil {
 		return fmt.Sprintf("%s: %s: look at %s", e.reason, e.message, describe)
 	}
 	return "look whether kube-controller-manager runs, which starts the runs, and at " + describe

@@ -150,7 +150,10 @@ func TestWhyARunWasMissed(t *testing.T) {
 
 	s = newScheduleAt(t)
 	s.look(-time.Hour)
-	s.seen.said = map[types.UID][]kubeEvent{"uid-cronjob": {{reason: "FailedCreate", message: "exceeded quota: count/jobs.batch"}}}
+	s.seen.said = map[types.UID][]kubeEvent{"uid-cronjob": {
+		{reason: "FailedCreate", message: "exceeded quota: count/jobs.batch"},
+		{reason: "UnexpectedJob", message: "Saw a job that the controller did not create or forgot: appliance-now-1", at: start},
+	}}
 	s.look(grace)
 	s.wantMissed(true, "FailedCreate: exceeded quota", "describe cronjob")
 	s.job(time.Hour)
