@@ -5,7 +5,8 @@
 # Usage: hack/demo.sh [up|down]
 #
 # Shows the product at work: an appliance that goes on writing, its backups, a restore with tar, the mirror, a second
-# backup at the cost of what changed, a restore with the program, and the oldest backup being removed. `up`, the default, leaves the cluster for you to look around; `down` removes all of it.
+# backup at the cost of what changed, a restore with the program, and the oldest backup being removed. `up`, the
+# default, leaves the cluster for you to look around; `down` removes all of it.
 #
 # Without KUBECONFIG it makes a cluster on this machine: needs root, Go, Git and make. With KUBECONFIG it uses that
 # cluster, in the namespaces orbit and backup-operator-system, and needs kubectl and an image that the cluster can pull:
@@ -57,23 +58,25 @@ apply_policy() {
   run "kubectl wait --for=condition=Ready backuppolicy/appliance --timeout=1m"
 }
 
-# backup makes a run and waits until the policy's status knows of it.
-backup() { # NAME [quietly]
-  run "kubectl create job $1 --from=cronjob/appliance-backup"
+# backup asks for a run by the policy's field runNow, and waits until the policy's status knows how it ended.
+backup() { # TOKEN [quietly]
+  run "kubectl patch backuppolicy appliance --type=merge --patch='{\"spec\":{\"runNow\":\"$1\"}}'"
+  await 60 "^$1\$" kubectl get bp appliance --output='jsonpath={.status.lastRunNow}' >/dev/null
+  job=$(kubectl get jobs --output="jsonpath={.items[?(@.metadata.annotations.backup\.appliance\.io/run-now==\"$1\")].metadata.name}")
   if [[ ${2:-} != quietly ]]; then
-    await 120 'Running|Succeeded|Failed' kubectl get pods --selector="job-name=$1" --output='jsonpath={.items[*].status.phase}' >/dev/null
-    run "kubectl logs --follow job/$1"
+    await 120 'Running|Succeeded|Failed' kubectl get pods --selector="job-name=$job" --output='jsonpath={.items[*].status.phase}' >/dev/null
+    run "kubectl logs --follow job/$job"
   fi
-  await 600 'Complete|Failed' kubectl get job "$1" --output='jsonpath={.status.conditions[?(@.status=="True")].type}' >/dev/null
-  await 30 "^$1\$" kubectl get bp appliance --output='jsonpath={.status.lastRun.job}' >/dev/null
-  command="the backup $1"
+  await 600 'Complete|Failed' kubectl get job "$job" --output='jsonpath={.status.conditions[?(@.status=="True")].type}' >/dev/null
+  await 30 "^$job\$" kubectl get bp appliance --output='jsonpath={.status.lastRun.job}' >/dev/null
+  command="the backup $job"
   [[ $(kubectl get bp appliance --output='jsonpath={.status.lastRun.outcome}') == Succeeded ]]
 }
 
 show_run() {
   heading "A backup, now"
   say "It runs by itself at 05:00 and some minutes. Now it doesn't wait for that."
-  backup backup-1
+  backup first
   heading "Am I protected?"
   run "kubectl get bp"
   run "kubectl describe bp appliance | sed -n '/^  Last Run:/,\$p'"
@@ -111,7 +114,7 @@ show_reuse() {
   heading "A second backup: complete, at the cost of what changed"
   say "In the meantime a recording was finished, and a file was added to the configuration."
   change_something
-  backup backup-2
+  backup second
   run "kubectl get bp appliance --output=jsonpath='{.status.lastRun.message}{\"\\n\"}'"
   run "kubectl describe bp appliance | sed -n '/^  Last Run:/,/^  Last Success/p' | grep -E 'Bytes|Duration|Reuse'"
   say "Where the backup directory is on XFS or Btrfs, what is reused is shared: it takes no space. Elsewhere it is copied."
@@ -126,8 +129,8 @@ restore_by_command() {
 
 show_pruning() {
   heading "One more backup, with a total of 2 to keep"
-  backup backup-3 quietly
-  run "kubectl logs job/backup-3 | grep removed"
+  backup third quietly
+  run "kubectl logs job/$job | grep removed"
   run "${at}ls volumes/backups/daily volumes/remote/mirror"
   run "kubectl get bp"
 }
