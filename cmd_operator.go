@@ -68,7 +68,7 @@ Backups don't need the operator: while it is down, the CronJobs go on, and its s
 		"image of the backups' pods: the operator's own (default $"+runnerImageVariable+")")
 	flags.BoolVar(&f.options.AllowHostPath, "allow-host-path", false,
 		"let policies name hostPath volumes, and so read and write any directory of the nodes")
-	flags.DurationVar(&f.options.StartGrace, "start-grace", 2*time.Minute,
+	flags.DurationVar(&f.options.StartGrace, "start-grace", controllers.DefaultStartGrace,
 		"how long a run may take to start before the policy's condition Delayed tells of it")
 	flags.BoolVar(&f.leaderElect, "leader-elect", false, "elect one working replica among several")
 	flags.StringVar(&f.leaseNamespace, "leader-elect-namespace", "",

@@ -17,8 +17,8 @@ import (
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
 
-// defaultStartGrace is how long a run may take to start before the status tells of it, unless Options say otherwise.
-const defaultStartGrace = 2 * time.Minute
+// DefaultStartGrace is how long a run may take to start before the status tells of it, unless Options say otherwise.
+const DefaultStartGrace = 2 * time.Minute
 
 // maxPause is the longest time between two looks at a run that doesn't go on.
 const maxPause = 15 * time.Minute

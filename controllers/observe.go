@@ -41,7 +41,7 @@ type observation struct {
 func (r *BackupPolicyReconciler) observe(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (observation, error) {
-	o := observation{grace: cmp.Or(r.Options.StartGrace, defaultStartGrace)}
+	o := observation{grace: cmp.Or(r.Options.StartGrace, DefaultStartGrace)}
 	if r.started != nil {
 		o.started = r.started()
 	}

@@ -230,11 +230,11 @@ func TestWhatTheAPIServerRefusesIsTold(t *testing.T) {
 	}
 }
 
-// TestWhatTheAPIServerRefusesIsTriedAgain, because nothing tells when a quota has been raised.
-func TestWhatTheAPIServerRefusesIsTriedAgain(t *testing.T) {
-	ns := namespace(t, "data", "backups")
-	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: ns}}
-	none := corev1.ResourceList{"count/cronjobs.batch": resource.MustParse("0")}
+// noneOf makes a quota by which a namespace may have none of something.
+func noneOf(t *testing.T, namespace string, what corev1.ResourceName) *corev1.ResourceQuota {
+	t.Helper()
+	none := corev1.ResourceList{what: resource.MustParse("0")}
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: namespace}}
 	quota.Spec.Hard = none
 	c := controlplane.NewClient(t)
 	if err := c.Create(t.Context(), quota); err != nil {
@@ -244,6 +244,14 @@ func TestWhatTheAPIServerRefusesIsTriedAgain(t *testing.T) {
 	if err := c.Status().Update(t.Context(), quota); err != nil {
 		t.Fatal(err)
 	}
+	return quota
+}
+
+// TestWhatTheAPIServerRefusesIsTriedAgain, because nothing tells when a quota has been raised.
+func TestWhatTheAPIServerRefusesIsTriedAgain(t *testing.T) {
+	ns := namespace(t, "data", "backups")
+	c := controlplane.NewClient(t)
+	quota := noneOf(t, ns, "count/cronjobs.batch")
 	policy := apply(t, "testdata/minimal.yaml", ns)
 	waitReady(t, policy, metav1.ConditionFalse, "CronJobRefused")
 	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(policy)}

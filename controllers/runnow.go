@@ -91,20 +91,11 @@ func runNowWaits(policy *backupv1alpha1.BackupPolicy, state readiness, jobs []ba
 func unfinishedBut(own string, jobs []batchv1.Job) []string {
 	var names []string
 	for i := range jobs {
-		if jobs[i].Name != own && !finished(&jobs[i]) {
+		if jobs[i].Name != own && jobCondition(&jobs[i], batchv1.JobComplete, batchv1.JobFailed) == nil {
 			names = append(names, jobs[i].Name)
 		}
 	}
 	return names
-}
-
-func finished(job *batchv1.Job) bool {
-	for _, c := range job.Status.Conditions {
-		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	return false
 }
 
 // readForRunNow reads from the API server itself what a run is started from, because a cache that is behind would start

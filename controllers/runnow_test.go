@@ -11,9 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -151,7 +149,7 @@ func TestRunNowComesBack(t *testing.T) {
 		ask(t, policy, value)
 		waitAnswer(t, policy, value)
 		for _, job := range jobsOf(t, policy) {
-			if !finished(&job) {
+			if jobCondition(&job, batchv1.JobComplete, batchv1.JobFailed) == nil {
 				endJob(t, &job)
 			}
 		}
@@ -258,17 +256,8 @@ func TestRunNowOfANewPolicy(t *testing.T) {
 // TestRunNowThatIsRefused is told and tried again.
 func TestRunNowThatIsRefused(t *testing.T) {
 	policy := runNowPolicy(t)
-	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: policy.Namespace}}
-	none := corev1.ResourceList{"count/jobs.batch": resource.MustParse("0")}
-	quota.Spec.Hard = none
 	c := controlplane.NewClient(t)
-	if err := c.Create(t.Context(), quota); err != nil {
-		t.Fatal(err)
-	}
-	quota.Status.Hard, quota.Status.Used = none, none // As the controller manager would.
-	if err := c.Status().Update(t.Context(), quota); err != nil {
-		t.Fatal(err)
-	}
+	quota := noneOf(t, policy.Namespace, "count/jobs.batch")
 	ask(t, policy, "A")
 	waitMessage(t, policy, `runNow "A" waits until the API server no longer refuses its Job: `)
 	waitMessage(t, policy, "exceeded quota: none")
