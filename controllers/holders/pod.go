@@ -4,6 +4,9 @@
 package holders
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 	"unique"
 
@@ -28,26 +31,25 @@ type Pod struct {
 // record is what is kept of a pod: as little as will do, because there may be very many. Strings that are the same in
 // many pods are kept once.
 type record struct {
-	name            string
-	namespace, node unique.Handle[string]
-	created         int64
-	labels          []label
-	tolerations     []corev1.Toleration
-	seLinuxOptions  *corev1.SELinuxOptions
-	claims          []string
+	name           string
+	node           unique.Handle[string]
+	created        int64
+	labels         []label
+	tolerations    []corev1.Toleration
+	seLinuxOptions *corev1.SELinuxOptions
+	claims         []string
 }
 
 type label struct{ key, value unique.Handle[string] }
 
-// recordOf is the record of a pod; nil if the pod holds no claim.
-func recordOf(pod *corev1.Pod) *record {
+// recordOf is the record of a pod, and whether the pod holds a claim.
+func recordOf(pod *corev1.Pod) (*record, bool) {
 	claims := claimsOf(pod)
 	if len(claims) == 0 {
-		return nil
+		return nil, false
 	}
 	r := &record{
 		name:           pod.Name,
-		namespace:      unique.Make(pod.Namespace),
 		node:           unique.Make(pod.Spec.NodeName),
 		created:        pod.CreationTimestamp.Unix(),
 		seLinuxOptions: seLinuxOptions(pod),
@@ -62,7 +64,13 @@ func recordOf(pod *corev1.Pod) *record {
 			r.tolerations = append(r.tolerations, toleration)
 		}
 	}
-	return r
+	return r, true
+}
+
+func sortLabels(labels []label) {
+	slices.SortFunc(labels, func(a, b label) int {
+		return cmp.Or(strings.Compare(a.key.Value(), b.key.Value()), strings.Compare(a.value.Value(), b.value.Value()))
+	})
 }
 
 // pod is the record as others see it.
