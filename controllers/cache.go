@@ -30,8 +30,11 @@ func CacheObjects() map[client.Object]cache.ByObject {
 	}
 }
 
+// policyTexts are what policies and their status say.
+var policyTexts = newSharer()
+
 // reducePolicy drops from a policy what nobody here reads: who set which field, and the copy of it that kubectl apply
-// leaves.
+// leaves. What many policies say is kept once.
 func reducePolicy(object any) (any, error) {
 	policy, ok := object.(*backupv1alpha1.BackupPolicy)
 	if !ok {
@@ -39,6 +42,11 @@ func reducePolicy(object any) (any, error) {
 	}
 	policy.ManagedFields = nil
 	delete(policy.Annotations, corev1.LastAppliedConfigAnnotation)
+	if len(policy.Annotations) == 0 {
+		policy.Annotations = nil
+	}
+	policyTexts.share(&policy.Spec)
+	policyTexts.share(&policy.Status)
 	return policy, nil
 }
 
