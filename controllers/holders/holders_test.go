@@ -136,6 +136,7 @@ func TestTheOldestHolderIsFirst(t *testing.T) {
 func TestWhatIsKeptOfAPod(t *testing.T) {
 	pod := podOf("appliance", "data")
 	pod.CreationTimestamp = metav1.Unix(1000, 0)
+	pod.Labels = map[string]string{"app": "appliance", "tier": "first", "empty": ""}
 	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "scratch", VolumeSource: corev1.VolumeSource{
 		Ephemeral: &corev1.EphemeralVolumeSource{},
 	}})
@@ -151,7 +152,7 @@ func TestWhatIsKeptOfAPod(t *testing.T) {
 	pod.Spec.SecurityContext = &corev1.PodSecurityContext{SELinuxOptions: &corev1.SELinuxOptions{Level: "s0:c1,c2"}}
 	h := Fixed(pod)
 	want := []Pod{{
-		Name: "appliance", Created: metav1.Unix(1000, 0).UTC(), Node: "node-a", Labels: map[string]string{"app": "appliance"},
+		Name: "appliance", Created: metav1.Unix(1000, 0).UTC(), Node: "node-a", Labels: pod.Labels,
 		Tolerations: own, SELinuxOptions: &corev1.SELinuxOptions{Level: "s0:c1,c2"},
 	}}
 	if diff := cmp.Diff(want, h.Of("orbit", "data")); diff != "" {

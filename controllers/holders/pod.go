@@ -4,9 +4,8 @@
 package holders
 
 import (
-	"cmp"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 	"unique"
 
@@ -40,7 +39,24 @@ type record struct {
 	claims         []string
 }
 
+// label is a label of a pod. Its value is the zero one where it is the pod's name, as the labels that are different for
+// each pod mostly are.
 type label struct{ key, value unique.Handle[string] }
+
+func labelOf(pod *corev1.Pod, key, value string) label {
+	if value == pod.Name {
+		return label{key: unique.Make(key)}
+	}
+	return label{unique.Make(key), unique.Make(value)}
+}
+
+// valueIn is the value of the label in the record of its pod.
+func (l label) valueIn(r *record) string {
+	if l.value == (unique.Handle[string]{}) {
+		return r.name
+	}
+	return l.value.Value()
+}
 
 // recordOf is the record of a pod, and whether the pod holds a claim.
 func recordOf(pod *corev1.Pod) (*record, bool) {
@@ -55,22 +71,18 @@ func recordOf(pod *corev1.Pod) (*record, bool) {
 		seLinuxOptions: seLinuxOptions(pod),
 		claims:         claims,
 	}
-	for key, value := range pod.Labels {
-		r.labels = append(r.labels, label{unique.Make(key), unique.Make(value)})
+	if len(pod.Labels) > 0 {
+		r.labels = make([]label, 0, len(pod.Labels))
 	}
-	sortLabels(r.labels)
+	for _, key := range slices.Sorted(maps.Keys(pod.Labels)) {
+		r.labels = append(r.labels, labelOf(pod, key, pod.Labels[key]))
+	}
 	for _, toleration := range pod.Spec.Tolerations {
 		if !givenToAll(&toleration) {
 			r.tolerations = append(r.tolerations, toleration)
 		}
 	}
 	return r, true
-}
-
-func sortLabels(labels []label) {
-	slices.SortFunc(labels, func(a, b label) int {
-		return cmp.Or(strings.Compare(a.key.Value(), b.key.Value()), strings.Compare(a.value.Value(), b.value.Value()))
-	})
 }
 
 // pod is the record as others see it.
@@ -83,7 +95,7 @@ func (r *record) pod() Pod {
 		p.Labels = make(map[string]string, len(r.labels))
 	}
 	for _, l := range r.labels {
-		p.Labels[l.key.Value()] = l.value.Value()
+		p.Labels[l.key.Value()] = l.valueIn(r)
 	}
 	return p
 }
