@@ -54,10 +54,10 @@ func wantHolders(t *testing.T, h *Holders, claim, want string) {
 
 // TestTheServerLeavesOutWhatHoldsNothing asks a server that tells what it is asked for.
 func TestTheServerLeavesOutWhatHoldsNothing(t *testing.T) {
-	asked := make(chan url.Values, 1)
+	asked := make(chan *url.URL, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case asked <- r.URL.Query():
+		case asked <- r.URL:
 		default:
 		}
 		http.Error(w, "not now", http.StatusServiceUnavailable)
@@ -69,12 +69,16 @@ func TestTheServerLeavesOutWhatHoldsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- New(client.RESTClient()).Start(ctx) }()
-	query := <-asked
+	go func() { ended <- New(client.RESTClient(), "moon").Start(ctx) }()
+	request := <-asked
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	if request.Path != "/api/v1/namespaces/moon/pods" {
+		t.Errorf("asked for %s", request.Path)
+	}
+	query := request.Query()
 	if query.Get("labelSelector") != "!backup.appliance.io/policy" ||
 		query.Get("fieldSelector") != "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed" {
 		t.Errorf("asked for %v", query)
