@@ -30,7 +30,8 @@ func (q *recordingQueue) AddWithOpts(options priorityqueue.AddOpts, requests ...
 
 // TestWhatACronJobsChangeIsWorth: what the operator has done itself leaves little to do, and comes last.
 func TestWhatACronJobsChangeIsWorth(t *testing.T) {
-	fresh, adopted, changed := &cronJob{isNotAdopted: true}, &cronJob{own: digest{1}}, &cronJob{own: digest{2}}
+	fresh, started := &cronJob{isNotAdopted: true}, &cronJob{isNotAdopted: true, lastScheduleTime: 1}
+	adopted, changed := &cronJob{own: digest{1}}, &cronJob{own: digest{2}}
 	for name, test := range map[string]struct {
 		before, now **cronJob
 		priority    int
@@ -41,6 +42,7 @@ func TestWhatACronJobsChangeIsWorth(t *testing.T) {
 		"it is adopted":                {&fresh, &adopted, priorityStatus, adoptionPause},
 		"somebody else has changed it": {&adopted, &changed, 0, 0},
 		"it is no longer adopted":      {&adopted, &fresh, 0, 0},
+		"it runs and isn't adopted":    {&fresh, &started, 0, 0},
 		"it is deleted":                {&adopted, nil, 0, 0},
 	} {
 		var queue recordingQueue
