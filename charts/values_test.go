@@ -152,6 +152,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"image.repository=":                          "/image/repository",
 		"logging.level=loud":                         "/logging/level",
 		"leaderElection.leaseDuration=1":             "/leaderElection/leaseDuration",
+		"leaderElection.leaseDuration=500ms":         "/leaderElection/leaseDuration",
 		"replicas=2,leaderElection.enabled=false":    "leaderElection.enabled is false",
 		"watchNamespaces={Not_A_Name}":               "/watchNamespaces/0",
 		"metrics.serviceMonitor.on=true":             "/metrics/serviceMonitor",

@@ -100,7 +100,7 @@ func (r *activeRun) delay(
 		var d *delay
 		switch {
 		case pod == nil:
-			d = r.noPod(said[r.job.UID], waited >= 2*grace)
+			d = r.noPod(saidSince(said[r.job.UID], since), waited >= 2*grace)
 		case pod.DeletionTimestamp != nil:
 			d = r.notStopped(pod)
 		default:

@@ -40,7 +40,7 @@ func notStarted(pod *corev1.Pod, said []kubeEvent, overdue bool) *delay {
 			"a volume of pod %s can't be mounted on node %s: %s: look whether the storage answers, whether its name is right "+
 				"in the policy, and whether the node has the client that it needs", pod.Name, pod.Spec.NodeName, e.message)}
 	}
-	if e := newestOf(said); e != nil {
+	if e := newestOf(saidOnNode(said)); e != nil {
 		return &delay{reason: backupv1alpha1.ReasonPodNotStarted, message: fmt.Sprintf(
 			"%s%s: %s: look at kubectl -n %s describe pod %s", onNode, e.reason, e.message, pod.Namespace, pod.Name)}
 	}

@@ -229,6 +229,21 @@ func TestRunsThatGoOnAreNotDelayed(t *testing.T) {
 	}
 }
 
+// TestWhatIsOverIsNoCause: events stay for an hour.
+func TestWhatIsOverIsNoCause(t *testing.T) {
+	r := newRun().waiting("ContainerCreating", "").event("uid-pod-1", 0, "FailedScheduling", "0/3 nodes are available")
+	wantNoDelay(t, r.delayAt(grace, nil))
+	wantDelay(t, r.delayAt(2*grace, nil), "PodNotStarted", "does not say why")
+
+	r = newRun().event("uid-job", 0, "FailedCreate", "exceeded quota")
+	r.pod("pod-1", time.Minute, corev1.PodFailed, "node-1").Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: runnerContainer, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			FinishedAt: metav1.NewTime(start.Add(time.Hour))}},
+	}}
+	r.job.Status.Failed = 1
+	wantNoDelay(t, r.delayAt(time.Hour+grace, nil))
+}
+
 // TestALostNode: only the node controller sets Ready and leaves ContainersReady alone. It is told at once, because the
 // node controller has waited long enough.
 func TestALostNode(t *testing.T) {

@@ -46,6 +46,16 @@ func newestOf(said []kubeEvent, reasons ...string) *kubeEvent {
 	return newest
 }
 
+// saidSince are the events of a time or later.
+func saidSince(said []kubeEvent, since time.Time) []kubeEvent {
+	return slices.DeleteFunc(slices.Clone(said), func(e kubeEvent) bool { return e.at.Before(since) })
+}
+
+// saidOnNode are the events about a pod that is on a node: what the scheduler said of it before is over.
+func saidOnNode(said []kubeEvent) []kubeEvent {
+	return slices.DeleteFunc(slices.Clone(said), func(e kubeEvent) bool { return e.reason == "FailedScheduling" })
+}
+
 func (e *kubeEvent) saysWhy() bool { return !strings.HasPrefix(e.message, givesNoCause) }
 
 // eventReader reads events. The operator doesn't watch them, because a cluster has very many and few concern it: it asks

@@ -47,7 +47,10 @@ type scheduleView struct {
 
 // view is what the times of the schedule in force are judged by.
 func (o *observation) view(status *backupv1alpha1.BackupPolicyStatus, ready readiness) scheduleView {
-	v := scheduleView{cronJob: o.cronJob, grace: o.grace, started: o.started}
+	v := scheduleView{grace: o.grace, started: o.started}
+	if ready.reason != backupv1alpha1.ReasonCronJobNotOwned {
+		v.cronJob = o.cronJob
+	}
 	if ready.scheduled {
 		v.schedule = ready.schedule
 	}

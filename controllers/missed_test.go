@@ -190,6 +190,15 @@ func TestNoFalseAlarms(t *testing.T) {
 	}
 }
 
+func TestAStrangersRunsAreNotThePolicys(t *testing.T) {
+	s := newScheduleAt(t)
+	s.lastRunAt(0)
+	status := nextStatus(s.policy, stalled(nil, notOwned(s.policy)), s.seen, start.Add(time.Hour))
+	if status.LastScheduleTime != nil || status.NextScheduleTime != nil {
+		t.Errorf("last run %v, next run %v", status.LastScheduleTime, status.NextScheduleTime)
+	}
+}
+
 // TestSuspendingEndsTheAlarm, and going on doesn't bring it back.
 func TestSuspendingEndsTheAlarm(t *testing.T) {
 	s := newScheduleAt(t)
