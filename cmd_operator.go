@@ -32,7 +32,6 @@ import (
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers"
-	"appliance.io/backup-operator/controllers/holders"
 )
 
 // leaderElectionID names the lease that says which replica works.
@@ -103,14 +102,14 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	if err := policyMetrics.Watch(ctx, manager.GetCache()); err != nil {
 		return fmt.Errorf("set up the metrics: %w", err)
 	}
-	claimHolders, err := holders.New(manager.GetConfig(), f.watchNamespaces...)
+	mirrors, err := controllers.NewMirrors(manager.GetConfig(), f.watchNamespaces...)
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
 	reconciler := &controllers.BackupPolicyReconciler{
 		Client:    manager.GetClient(),
 		APIReader: manager.GetAPIReader(),
-		Holders:   claimHolders,
+		Mirrors:   mirrors,
 		Recorder:  manager.GetEventRecorder(string(controllers.FieldOwner)),
 		Clock:     clock.RealClock{},
 		Options:   f.options,

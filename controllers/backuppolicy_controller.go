@@ -14,7 +14,6 @@ import (
 	"errors"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -22,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
-	"appliance.io/backup-operator/controllers/holders"
 )
 
 // FieldOwner is the operator's name as a field manager of server-side apply.
@@ -50,8 +48,8 @@ type BackupPolicyReconciler struct {
 	client.Client
 	// APIReader reads from the API server itself, where a cache that is behind could do harm.
 	APIReader client.Reader
-	// Holders knows which pods hold claims. SetupWithManager has the manager run it.
-	Holders  *holders.Holders
+	// Mirrors knows the CronJobs, the claims and the pods that hold these. SetupWithManager has the manager run it.
+	Mirrors  *Mirrors
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	Options  Options
@@ -133,8 +131,8 @@ func (r *BackupPolicyReconciler) enforce(
 			return state, nil
 		}
 	}
-	if !ownedBy(current, policy) {
-		return stalled(nil, notOwned(current)), nil
+	if !current.ownedBy(policy) {
+		return stalled(nil, notOwned(policy)), nil
 	}
 	if err := r.applyCronJob(ctx, wanted, current); err != nil {
 		return notApplied(schedule, current, err)
@@ -143,7 +141,7 @@ func (r *BackupPolicyReconciler) enforce(
 }
 
 // notApplied is the readiness of a policy whose CronJob could not be brought in line, and the error if it is a passing one.
-func notApplied(schedule *Schedule, current *batchv1.CronJob, err error) (readiness, error) {
+func notApplied(schedule *Schedule, current *cronJob, err error) (readiness, error) {
 	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
 		state := stalled(current, refused(err))
 		state.retryAfter = refusedPause

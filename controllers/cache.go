@@ -6,7 +6,6 @@ package controllers
 import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -16,7 +15,8 @@ import (
 )
 
 // CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, and of all objects only what it
-// reads, so that its memory follows the policies and not the cluster's size. What it knows of others' pods is in Holders.
+// reads, so that its memory follows the policies and not the cluster's size. What it knows of CronJobs, claims and
+// others' pods is in Mirrors.
 func CacheObjects() map[client.Object]cache.ByObject {
 	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
 	if err != nil {
@@ -24,16 +24,17 @@ func CacheObjects() map[client.Object]cache.ByObject {
 	}
 	own := labels.NewSelector().Add(*exists)
 	return map[client.Object]cache.ByObject{
-		&backupv1alpha1.BackupPolicy{}:  {Transform: reducePolicy},
-		&batchv1.CronJob{}:              {Transform: reduceCronJob},
-		&batchv1.Job{}:                  {Transform: reduceJob, Label: own},
-		&corev1.Pod{}:                   {Transform: reducePod, Label: own},
-		&corev1.PersistentVolumeClaim{}: {Transform: reduceClaim},
+		&backupv1alpha1.BackupPolicy{}: {Transform: reducePolicy},
+		&batchv1.Job{}:                 {Transform: reduceJob, Label: own},
+		&corev1.Pod{}:                  {Transform: reducePod, Label: own},
 	}
 }
 
+// policyTexts are what policies and their status say.
+var policyTexts = newSharer()
+
 // reducePolicy drops from a policy what nobody here reads: who set which field, and the copy of it that kubectl apply
-// leaves.
+// leaves. What many policies say is kept once.
 func reducePolicy(object any) (any, error) {
 	policy, ok := object.(*backupv1alpha1.BackupPolicy)
 	if !ok {
@@ -41,41 +42,12 @@ func reducePolicy(object any) (any, error) {
 	}
 	policy.ManagedFields = nil
 	delete(policy.Annotations, corev1.LastAppliedConfigAnnotation)
+	if len(policy.Annotations) == 0 {
+		policy.Annotations = nil
+	}
+	policyTexts.share(&policy.Spec)
+	policyTexts.share(&policy.Status)
 	return policy, nil
-}
-
-// reduceCronJob leaves of a CronJob whose it is, when it runs, and the digest by which applyCronJob knows whether it is
-// as it should be. What is left of one is a tenth of the whole.
-func reduceCronJob(object any) (any, error) {
-	full, ok := object.(*batchv1.CronJob)
-	if !ok {
-		return object, nil
-	}
-	digest, err := ownDigest(full)
-	if err != nil {
-		return nil, err
-	}
-	return &batchv1.CronJob{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
-			CreationTimestamp: full.CreationTimestamp, DeletionTimestamp: full.DeletionTimestamp,
-			OwnerReferences: reduceOwners(full.OwnerReferences), ManagedFields: digest.asManagedFields(),
-		},
-		Spec: batchv1.CronJobSpec{
-			Schedule: full.Spec.Schedule, TimeZone: full.Spec.TimeZone, Suspend: full.Spec.Suspend,
-		},
-		Status: batchv1.CronJobStatus{LastScheduleTime: full.Status.LastScheduleTime},
-	}, nil
-}
-
-// reduceOwners leaves of the controller its UID, which is all that ownedBy compares.
-func reduceOwners(owners []metav1.OwnerReference) []metav1.OwnerReference {
-	for _, owner := range owners {
-		if owner.Controller != nil && *owner.Controller {
-			return []metav1.OwnerReference{{UID: owner.UID, Controller: owner.Controller}}
-		}
-	}
-	return nil
 }
 
 // reduceJob drops from a Job what its pods are made of: what matters of it is how it goes.

@@ -4,22 +4,19 @@
 package controllers
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers/holders"
+	"appliance.io/backup-operator/controllers/mirror"
 )
 
 // claim is what matters of a PersistentVolumeClaim to the runs that mount it.
@@ -35,92 +32,96 @@ type claim struct {
 	holders []holders.Pod
 }
 
-// claims reads the claims that runs of the policy mount.
-func (r *BackupPolicyReconciler) claims(
-	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
-) (map[string]claim, error) {
-	claims := make(map[string]claim)
-	for _, name := range claimNames(&policy.Spec) {
-		var object corev1.PersistentVolumeClaim
-		switch err := r.Get(ctx, client.ObjectKey{Namespace: policy.Namespace, Name: name}, &object); {
-		case apierrors.IsNotFound(err):
-		case err != nil:
-			return nil, fmt.Errorf("get PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
-		default:
-			c := claimOf(&object)
-			c.holders = r.Holders.Of(policy.Namespace, name)
-			claims[name] = c
-		}
-	}
-	return claims, nil
+// volume is what is kept of a claim, all but its holders. Most claims are like many others, and share one.
+type volume = unique.Handle[volumeText]
+
+// volumeText is a claim in words, which can be compared. Absent ones differ from empty ones.
+type volumeText struct {
+	accessModes, size            string
+	storageClassName, volumeMode optional
 }
 
-func claimOf(object *corev1.PersistentVolumeClaim) claim {
-	c := claim{
-		accessModes:      object.Status.AccessModes,
-		size:             object.Spec.Resources.Requests[corev1.ResourceStorage],
-		storageClassName: object.Spec.StorageClassName,
-		volumeMode:       object.Spec.VolumeMode,
-	}
-	if len(c.accessModes) == 0 {
-		c.accessModes = object.Spec.AccessModes
-	}
-	if capacity := object.Status.Capacity[corev1.ResourceStorage]; capacity.Cmp(c.size) > 0 {
-		c.size = capacity
-	}
-	return c
+// optional is a string that may be absent.
+type optional struct {
+	value   string
+	present bool
 }
 
-// reduceClaim drops what claimOf doesn't read before a claim goes into the cache.
-func reduceClaim(object any) (any, error) {
-	full, ok := object.(*corev1.PersistentVolumeClaim)
-	if !ok {
-		return object, nil
-	}
-	reduced := &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: full.Namespace, Name: full.Name, UID: full.UID, ResourceVersion: full.ResourceVersion,
-		},
-		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes:      full.Spec.AccessModes,
-			StorageClassName: full.Spec.StorageClassName,
-			VolumeMode:       full.Spec.VolumeMode,
-		},
-		Status: corev1.PersistentVolumeClaimStatus{AccessModes: full.Status.AccessModes},
-	}
-	reduced.Spec.Resources.Requests = storageAlone(full.Spec.Resources.Requests)
-	reduced.Status.Capacity = storageAlone(full.Status.Capacity)
-	return reduced, nil
+func optionalOf[S ~string](value *S) optional {
+	return optional{string(ptr.Deref(value, "")), value != nil}
 }
 
-// storageAlone is what resources say of storage. Claims of one size share one: a map takes as much as the rest of a claim.
-func storageAlone(resources corev1.ResourceList) corev1.ResourceList {
-	size, known := resources[corev1.ResourceStorage]
-	if !known {
+func (o optional) pointer() *string {
+	if !o.present {
 		return nil
 	}
-	shared, _ := storageSizes.LoadOrStore(size.String(), corev1.ResourceList{corev1.ResourceStorage: size})
-	list, _ := shared.(corev1.ResourceList)
-	return list
+	return &o.value
 }
 
-// storageSizes are the lists of resources of each size of claims that there was. Nobody changes one: what is read from the
-// cache is a copy.
-var storageSizes sync.Map
-
-// claimChanged lets pass what changes for the runs that mount a claim: that it comes, goes, is bound or grows.
-func claimChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*corev1.PersistentVolumeClaim)
-		now, isClaim := e.ObjectNew.(*corev1.PersistentVolumeClaim)
-		return ok && isClaim && !claimOf(before).sameVolume(claimOf(now))
-	}}
+// claimKind is how claims are mirrored.
+func claimKind() mirror.Kind[*corev1.PersistentVolumeClaim, volume] {
+	return mirror.Kind[*corev1.PersistentVolumeClaim, volume]{
+		Name:   "PersistentVolumeClaims",
+		Record: func(object *corev1.PersistentVolumeClaim) (volume, bool) { return volumeOf(object), true },
+		Same:   func(a, b volume) bool { return a == b },
+	}
 }
 
-// sameVolume says whether two claims are the same but for their holders.
-func (c claim) sameVolume(other claim) bool {
-	return slices.Equal(c.accessModes, other.accessModes) && c.size.Cmp(other.size) == 0 &&
-		ptr.Equal(c.storageClassName, other.storageClassName) && ptr.Equal(c.volumeMode, other.volumeMode)
+// modeSeparator separates access modes, in none of which it is.
+const modeSeparator = ","
+
+func volumeOf(object *corev1.PersistentVolumeClaim) volume {
+	modes := object.Status.AccessModes
+	if len(modes) == 0 {
+		modes = object.Spec.AccessModes
+	}
+	size := object.Spec.Resources.Requests[corev1.ResourceStorage]
+	if capacity := object.Status.Capacity[corev1.ResourceStorage]; capacity.Cmp(size) > 0 {
+		size = capacity
+	}
+	words := make([]string, len(modes))
+	for i, mode := range modes {
+		words[i] = string(mode)
+	}
+	return unique.Make(volumeText{
+		accessModes: strings.Join(words, modeSeparator), size: size.String(),
+		storageClassName: optionalOf(object.Spec.StorageClassName), volumeMode: optionalOf(object.Spec.VolumeMode),
+	})
+}
+
+// claimOf is the claim that was kept as such a volume.
+func claimOf(v volume) (claim, error) {
+	text := v.Value()
+	c := claim{
+		storageClassName: text.storageClassName.pointer(),
+		volumeMode:       (*corev1.PersistentVolumeMode)(text.volumeMode.pointer()),
+	}
+	if text.accessModes != "" {
+		for mode := range strings.SplitSeq(text.accessModes, modeSeparator) {
+			c.accessModes = append(c.accessModes, corev1.PersistentVolumeAccessMode(mode))
+		}
+	}
+	var err error
+	c.size, err = resource.ParseQuantity(text.size)
+	return c, err
+}
+
+// claims are the claims that runs of the policy mount, as far as they exist.
+func (m *Mirrors) claims(policy *backupv1alpha1.BackupPolicy) (map[string]claim, error) {
+	claims := make(map[string]claim)
+	for _, name := range claimNames(&policy.Spec) {
+		v, exists := m.volumes.Get(types.NamespacedName{Namespace: policy.Namespace, Name: name})
+		if !exists {
+			continue
+		}
+		c, err := claimOf(v)
+		if err != nil {
+			return nil, fmt.Errorf("PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
+		}
+		c.holders = m.holders.Of(policy.Namespace, name)
+		claims[name] = c
+	}
+	return claims, nil
 }
 
 // missingClaims are the claims that runs of the policy mount and that do not exist, sorted.

@@ -31,19 +31,22 @@ import (
 const annotationCreatedAs = "backup.appliance.io/created-as"
 
 // createOrGetCronJob creates the CronJob and returns nil, or gets the one that has its name: applying by force takes over
-// what is there, so what the cache doesn't know is asked for.
+// what is there, so what the mirror doesn't know is asked for.
 func (r *BackupPolicyReconciler) createOrGetCronJob(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy, wanted *batchv1.CronJob,
-) (*batchv1.CronJob, error) {
+) (*cronJob, error) {
 	created, err := r.createCronJob(ctx, wanted)
 	if created || err != nil {
 		return nil, err
 	}
 	current, err := getCronJob(ctx, r.APIReader, policy)
-	if err == nil && current == nil {
-		err = fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
+	if err != nil {
+		return nil, err
 	}
-	return current, err
+	if current == nil {
+		return nil, fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
+	}
+	return cronJobOf(current), nil
 }
 
 // createCronJob creates the CronJob, unless there is one of its name.
@@ -57,7 +60,7 @@ func (r *BackupPolicyReconciler) createCronJob(ctx context.Context, wanted *batc
 		return false, err
 	}
 	object := wanted.DeepCopy()
-	metav1.SetMetaDataAnnotation(&object.ObjectMeta, annotationCreatedAs, string(createdAs))
+	metav1.SetMetaDataAnnotation(&object.ObjectMeta, annotationCreatedAs, createdAs.String())
 	err = r.Create(ctx, object, FieldOwner)
 	if apierrors.IsAlreadyExists(err) {
 		return false, nil
@@ -79,12 +82,6 @@ func createdEntry(managed []metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntr
 		created = entry
 	}
 	return created
-}
-
-// isNotAdopted says whether a CronJob was created and not adopted.
-func isNotAdopted(cronJob *batchv1.CronJob) bool {
-	d, err := ownDigest(cronJob)
-	return err == nil && d == notAdopted
 }
 
 // adoptCronJob makes the fields of a CronJob that was created belong to server-side apply, as if it had been applied, and
@@ -126,7 +123,7 @@ func adoption(wanted, current *batchv1.CronJob) ([]byte, error) {
 		return nil, err
 	}
 	created.Operation = metav1.ManagedFieldsOperationApply
-	if current.Annotations[annotationCreatedAs] == string(createdAs) {
+	if current.Annotations[annotationCreatedAs] == createdAs.String() {
 		if created.FieldsV1, err = fieldsWithin(created.FieldsV1, fields); err != nil {
 			return nil, err
 		}

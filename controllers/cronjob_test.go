@@ -107,7 +107,7 @@ func readClaims(t *testing.T, file string) map[string]claim {
 		case *corev1.Pod:
 			pods = append(pods, object)
 		case *corev1.PersistentVolumeClaim:
-			claims[object.Name] = claimOf(object)
+			claims[object.Name] = asKept(t, object)
 		}
 	}
 	known := holders.Fixed(pods...)

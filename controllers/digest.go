@@ -17,44 +17,26 @@ import (
 
 // digest stands for the fields of a CronJob that are the operator's own. Two CronJobs with the same digest have the same
 // ones, with the same values.
-type digest string
+type digest [16]byte
 
-// digestMark begins a digest where the API server has a set of fields, which is JSON and begins with a brace.
-const digestMark = "sha256 "
-
-// notAdopted is the digest of a CronJob that was created and whose fields don't belong to server-side apply yet.
-const notAdopted digest = digestMark + "of fields that were not applied yet"
+// String is the digest as it is written into annotations.
+func (d digest) String() string { return fmt.Sprintf("sha256 %x", d[:]) }
 
 // digestOf is the digest of fields as they are applied. It leaves its argument as it is.
 func digestOf(fields map[string]any) (digest, error) {
 	data, err := json.Marshal(withoutEmpty(runtime.DeepCopyJSON(fields)))
 	if err != nil {
-		return "", err
+		return digest{}, err
 	}
 	sum := sha256.Sum256(data)
-	return digest(fmt.Sprintf("%s%x", digestMark, sum[:16])), nil
+	return digest(sum[:len(digest{})]), nil
 }
 
-// asManagedFields is the digest in place of the fields that it stands for.
-func (d digest) asManagedFields() []metav1.ManagedFieldsEntry {
-	return []metav1.ManagedFieldsEntry{{
-		Manager: string(FieldOwner), Operation: metav1.ManagedFieldsOperationApply,
-		FieldsV1: metav1.NewFieldsV1(string(d)),
-	}}
-}
-
-// ownDigest is the digest of what is the operator's own of a CronJob in the cluster, or in the cache.
-func ownDigest(cronJob *batchv1.CronJob) (digest, error) {
-	set := ownSet(cronJob)
-	if strings.HasPrefix(set, digestMark) {
-		return digest(set), nil
-	}
-	if createdEntry(cronJob.ManagedFields) != nil {
-		return notAdopted, nil
-	}
-	fields, err := ownedFields(cronJob, set)
+// ownDigest is the digest of what is the operator's own of a CronJob in the cluster.
+func ownDigest(object *batchv1.CronJob) (digest, error) {
+	fields, err := ownedFields(object, ownSet(object))
 	if err != nil {
-		return "", err
+		return digest{}, err
 	}
 	return digestOf(fields)
 }

@@ -176,7 +176,7 @@ func (r *BackupPolicyReconciler) listen(
 	questions := questionsOf(runs, seen.grace, now)
 	view := seen.view(&policy.Status, state)
 	if _, missed := view.judge(now); !missed.IsZero() && len(runs) == 0 {
-		questions = append(questions, question{seen.cronJob.UID, seen.grace})
+		questions = append(questions, question{seen.cronJob.uid, seen.grace})
 	}
 	if len(questions) == 0 {
 		return

@@ -25,7 +25,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
-	"appliance.io/backup-operator/controllers/holders"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -104,14 +103,14 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	claimHolders, err := holders.New(manager.GetConfig())
+	mirrors, err := NewMirrors(manager.GetConfig())
 	if err != nil {
 		return nil, err
 	}
 	reconciler = &BackupPolicyReconciler{
 		Client:    interceptor.NewClient(direct, countWrites()),
 		APIReader: manager.GetAPIReader(),
-		Holders:   claimHolders,
+		Mirrors:   mirrors,
 		Recorder:  manager.GetEventRecorder(string(FieldOwner)),
 		Clock:     clock.RealClock{},
 		Options:   Options{RunnerImage: "backup-operator:test"},

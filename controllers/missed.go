@@ -38,7 +38,7 @@ type scheduleView struct {
 	// schedule is the one in force; nil when none starts runs.
 	schedule *Schedule
 	// cronJob is the CronJob in force; nil if there is none.
-	cronJob *batchv1.CronJob
+	cronJob *cronJob
 	// grace is how late a run may start, or how long after the operator's own start: where a whole cluster was away, those
 	// who start runs come back together with those who look after them.
 	grace   time.Duration
@@ -72,8 +72,8 @@ func (v *scheduleView) judge(now time.Time) (next, missed time.Time) {
 		return next, time.Time{}
 	}
 	// The CronJob controller starts what was due after the CronJob's last run, and none that was due before it was made.
-	from := latest(v.expected.Add(-time.Second), v.cronJob.CreationTimestamp.Time)
-	if last := v.cronJob.Status.LastScheduleTime; last != nil {
+	from := latest(v.expected.Add(-time.Second), v.cronJob.creation())
+	if last := v.cronJob.lastSchedule(); last != nil {
 		from = latest(from, last.Time)
 	}
 	due := v.schedule.Next(from)
@@ -92,14 +92,15 @@ func (v *scheduleView) deadline(due time.Time) time.Time { return latest(due, v.
 // zoneKnown says whether the times of the schedule are known. A CronJob without a time zone goes by that of
 // kube-controller-manager, which the operator doesn't know: it is taken to be UTC where the last run was at such a time.
 func (v *scheduleView) zoneKnown() bool {
-	last := v.cronJob.Status.LastScheduleTime
-	return v.cronJob.Spec.TimeZone != nil || last != nil && v.schedule.hits(last.Time)
+	last := v.cronJob.lastSchedule()
+	return v.cronJob.timing.Value().timeZone.present || last != nil && v.schedule.hits(last.Time)
 }
 
 // missedDelay is that the schedule's last run was missed, until a later run starts; nil when that isn't so. The cause is
 // looked for once, because it may be gone when the schedule is looked at again.
 func missedDelay(
-	status *backupv1alpha1.BackupPolicyStatus, fresh bool, known *delay, seen *observation,
+	policy *backupv1alpha1.BackupPolicy, status *backupv1alpha1.BackupPolicyStatus, fresh bool, known *delay,
+	seen *observation,
 ) *delay {
 	wasKnown := known != nil && known.reason == backupv1alpha1.ReasonScheduleMissed
 	if status.NextScheduleTime == nil || status.LastMissedTime == nil || !fresh && !wasKnown {
@@ -118,11 +119,11 @@ func missedDelay(
 	}
 	return &delay{
 		subject: subjectSchedule, reason: backupv1alpha1.ReasonScheduleMissed,
-		message: fmt.Sprintf("no run started at %s: %s", missed.UTC().Format(time.RFC3339), missedCause(seen)),
+		message: fmt.Sprintf("no run started at %s: %s", missed.UTC().Format(time.RFC3339), missedCause(policy, seen)),
 	}
 }
 
-func missedCause(seen *observation) string {
+func missedCause(policy *backupv1alpha1.BackupPolicy, seen *observation) string {
 	if seen.cronJob == nil {
 		return "there is no CronJob"
 	}
@@ -130,8 +131,8 @@ func missedCause(seen *observation) string {
 		return fmt.Sprintf("%s still goes on, and there is only one at a time: let runs be rarer, or look why this one takes so "+
 			"long", runs[0].job.Name)
 	}
-	describe := fmt.Sprintf("kubectl -n %s describe cronjob %s", seen.cronJob.Namespace, seen.cronJob.Name)
-	if e := newestOf(seen.said[seen.cronJob.UID], missReasons...); e != nil {
+	describe := fmt.Sprintf("kubectl -n %s describe cronjob %s", policy.Namespace, CronJobName(policy.Name))
+	if e := newestOf(seen.said[seen.cronJob.uid], missReasons...); e != nil {
 		return fmt.Sprintf("%s: %s: look at %s", e.reason, e.message, describe)
 	}
 	return "look whether kube-controller-manager runs, which starts the runs, and at " + describe

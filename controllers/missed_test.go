@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,10 +31,8 @@ func newScheduleAt(t *testing.T) *scheduleAt {
 	s := &scheduleAt{t: t, policy: rsyncPolicy()}
 	s.policy.Spec.TimeZone = "Etc/UTC"
 	s.seen.grace = grace
-	s.seen.cronJob = &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{
-		Name: "appliance-backup", Namespace: "orbit", UID: "uid-cronjob", CreationTimestamp: metav1.NewTime(start.AddDate(0, -1, 0)),
-	}}
-	s.seen.cronJob.Spec.TimeZone = ptr.To("Etc/UTC")
+	s.seen.cronJob = &cronJob{uid: "uid-cronjob", created: start.AddDate(0, -1, 0).Unix()}
+	s.timing(timing{timeZone: optionalOf(ptr.To("Etc/UTC"))})
 	return s
 }
 
@@ -49,8 +48,10 @@ func (s *scheduleAt) look(after time.Duration) *backupv1alpha1.BackupPolicyStatu
 }
 
 func (s *scheduleAt) lastRunAt(after time.Duration) {
-	s.seen.cronJob.Status.LastScheduleTime = ptr.To(metav1.NewTime(start.Add(after)))
+	s.seen.cronJob.lastScheduleTime = start.Add(after).Unix()
 }
+
+func (s *scheduleAt) timing(t timing) { s.seen.cronJob.timing = unique.Make(t) }
 
 func (s *scheduleAt) job(after time.Duration) {
 	s.seen.jobs = append(s.seen.jobs, batchv1.Job{ObjectMeta: metav1.ObjectMeta{
@@ -111,7 +112,7 @@ func TestAScheduledRunThatNeverCame(t *testing.T) {
 // TestTheScheduleGoesOnWhileTheCronJobCannotBeApplied: it is that of the CronJob that there is.
 func TestTheScheduleGoesOnWhileTheCronJobCannotBeApplied(t *testing.T) {
 	s := newScheduleAt(t)
-	s.seen.cronJob.Spec.Schedule = "0 5 * * *"
+	s.timing(timing{schedule: "0 5 * * *", timeZone: optionalOf(ptr.To("Etc/UTC"))})
 	s.policy.Spec.Schedule = "0 6 * * *"
 	wanted, _ := checkSettings(s.policy, Options{})
 	look := func(after time.Duration) {
@@ -168,10 +169,10 @@ func TestNoFalseAlarms(t *testing.T) {
 		"disabled":              func(s *scheduleAt) { s.policy.Spec.ApplicationBackup = nil },
 		"another schedule":      func(s *scheduleAt) { s.policy.Spec.Schedule = "30 6 * * *" },
 		"another time zone":     func(s *scheduleAt) { s.policy.Spec.TimeZone = "America/Sao_Paulo" },
-		"a CronJob of just now": func(s *scheduleAt) { s.seen.cronJob.CreationTimestamp = metav1.NewTime(start) },
+		"a CronJob of just now": func(s *scheduleAt) { s.seen.cronJob.created = start.Unix() },
 		"no CronJob":            func(s *scheduleAt) { s.seen.cronJob = nil },
-		"the controller's zone": func(s *scheduleAt) { s.seen.cronJob.Spec.TimeZone = nil; s.lastRunAt(-3 * time.Hour) },
-		"no zone known yet":     func(s *scheduleAt) { s.seen.cronJob.Spec.TimeZone = nil },
+		"the controller's zone": func(s *scheduleAt) { s.timing(timing{}); s.lastRunAt(-3 * time.Hour) },
+		"no zone known yet":     func(s *scheduleAt) { s.timing(timing{}) },
 		"an operator that was away": func(s *scheduleAt) {
 			s.seen.started = start.Add(time.Hour)
 		},
@@ -192,7 +193,7 @@ func TestNoFalseAlarms(t *testing.T) {
 func TestAStrangersRunsAreNotThePolicys(t *testing.T) {
 	s := newScheduleAt(t)
 	s.lastRunAt(0)
-	status := nextStatus(s.policy, stalled(nil, notOwned(s.seen.cronJob)), s.seen, start.Add(time.Hour))
+	status := nextStatus(s.policy, stalled(nil, notOwned(s.policy)), s.seen, start.Add(time.Hour))
 	if status.LastScheduleTime != nil || status.NextScheduleTime != nil {
 		t.Errorf("last run %v, next run %v", status.LastScheduleTime, status.NextScheduleTime)
 	}
@@ -215,7 +216,8 @@ func TestSuspendingEndsTheAlarm(t *testing.T) {
 // TestAControllerInUTC needs no time zone in the policy: its last run says so.
 func TestAControllerInUTC(t *testing.T) {
 	s := newScheduleAt(t)
-	s.policy.Spec.TimeZone, s.seen.cronJob.Spec.TimeZone = "", nil
+	s.policy.Spec.TimeZone = ""
+	s.timing(timing{})
 	s.lastRunAt(-day)
 	s.look(-time.Hour)
 	s.look(grace)

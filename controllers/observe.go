@@ -22,7 +22,7 @@ import (
 // observation is what the cluster holds that concerns one policy.
 type observation struct {
 	// cronJob is the CronJob under the policy's CronJob's name, whoever owns it; nil if there is none.
-	cronJob *batchv1.CronJob
+	cronJob *cronJob
 	// jobs are the policy's Jobs.
 	jobs []batchv1.Job
 	// pods are the pods of those Jobs, by the Job's UID.
@@ -37,7 +37,7 @@ type observation struct {
 	started time.Time
 }
 
-// observe reads from the cache everything that a reconciliation depends on.
+// observe reads from memory everything that a reconciliation depends on.
 func (r *BackupPolicyReconciler) observe(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (observation, error) {
@@ -45,11 +45,7 @@ func (r *BackupPolicyReconciler) observe(
 	if r.started != nil {
 		o.started = r.started()
 	}
-	var err error
-	if o.cronJob, err = getCronJob(ctx, r, policy); err != nil {
-		return o, err
-	}
-
+	o.cronJob = r.Mirrors.cronJob(policy)
 	own := []client.ListOption{client.InNamespace(policy.Namespace), client.MatchingFields{indexPolicy: policy.Name}}
 	var jobs batchv1.JobList
 	if err := r.List(ctx, &jobs, own...); err != nil {
@@ -62,15 +58,22 @@ func (r *BackupPolicyReconciler) observe(
 	}
 	o.pods = podsByJob(pods.Items)
 
-	o.claims, err = r.claims(ctx, policy)
+	var err error
+	o.claims, err = r.Mirrors.claims(policy)
 	return o, err
+}
+
+// cronJob is the CronJob under the name of the policy's as it was last heard of; nil if there was none.
+func (m *Mirrors) cronJob(policy *backupv1alpha1.BackupPolicy) *cronJob {
+	c, _ := m.cronJobs.Get(cronJobKey(policy))
+	return c
 }
 
 // getCronJob gets the CronJob under the name of the policy's; nil if there is none.
 func getCronJob(
 	ctx context.Context, reader client.Reader, policy *backupv1alpha1.BackupPolicy,
 ) (*batchv1.CronJob, error) {
-	key := client.ObjectKey{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
+	key := cronJobKey(policy)
 	var cronJob batchv1.CronJob
 	switch err := reader.Get(ctx, key, &cronJob); {
 	case apierrors.IsNotFound(err):
@@ -79,6 +82,10 @@ func getCronJob(
 		return nil, fmt.Errorf("get CronJob %s: %w", key, err)
 	}
 	return &cronJob, nil
+}
+
+func cronJobKey(policy *backupv1alpha1.BackupPolicy) types.NamespacedName {
+	return types.NamespacedName{Namespace: policy.Namespace, Name: CronJobName(policy.Name)}
 }
 
 func podsByJob(pods []corev1.Pod) map[types.UID][]corev1.Pod {

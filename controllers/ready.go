@@ -18,17 +18,15 @@ import (
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
 
-// Filled makes a check that passes once the operator knows all that it goes by: the caches are filled, and it is known
-// which pods hold which claims. A replica that passes it can work as soon as it is elected. It goes on passing while the
+// Filled makes a check that passes once the operator knows all that it goes by: the caches and the mirrors are filled. A
+// replica that passes it can work as soon as it is elected. It goes on passing while the
 // API server is away, because what is known stays known.
 func (r *BackupPolicyReconciler) Filled(ctx context.Context, informers cache.Informers) (healthz.Checker, error) {
-	synced := map[string]func() bool{"pods that hold claims": r.Holders.HasSynced}
+	synced := r.Mirrors.synced()
 	for name, object := range map[string]client.Object{
-		"BackupPolicies":         &backupv1alpha1.BackupPolicy{},
-		"CronJobs":               &batchv1.CronJob{},
-		"Jobs":                   &batchv1.Job{},
-		"pods of backups":        &corev1.Pod{},
-		"PersistentVolumeClaims": &corev1.PersistentVolumeClaim{},
+		"BackupPolicies":  &backupv1alpha1.BackupPolicy{},
+		"Jobs":            &batchv1.Job{},
+		"pods of backups": &corev1.Pod{},
 	} {
 		informer, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {

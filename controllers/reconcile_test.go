@@ -92,7 +92,7 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 	policy := apply(t, "testdata/page.yaml", namespace(t, pageClaims...))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
 	cronJob := mustGetCronJob(t, policy)
-	if !ownedBy(cronJob, policy) {
+	if !cronJobOf(cronJob).ownedBy(policy) {
 		t.Error("the CronJob would outlive the policy")
 	}
 	if cronJob.Spec.TimeZone == nil || *cronJob.Spec.TimeZone != "America/Sao_Paulo" {
@@ -106,7 +106,7 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 		},
 	})
 	schedule, _ := checkSettings(policy, idle.Options)
-	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, idle.Options), cronJob); err != nil {
+	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, idle.Options), cronJobOf(cronJob)); err != nil {
 		t.Error(err)
 	}
 }

@@ -122,7 +122,7 @@ func (r *BackupPolicyReconciler) readForRunNow(
 		return nil, nil, nil
 	}
 	cronJob, err := getCronJob(ctx, r.APIReader, &policy)
-	if err != nil || cronJob == nil || !ownedBy(cronJob, &policy) {
+	if err != nil || cronJob == nil || !metav1.IsControlledBy(cronJob, &policy) {
 		return nil, nil, err
 	}
 	return &policy, cronJob, nil

@@ -9,7 +9,6 @@ import (
 	"path"
 
 	"github.com/bmatcuk/doublestar/v4"
-	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
@@ -67,9 +66,9 @@ func hostPathIn(spec *backupv1alpha1.BackupPolicySpec) string {
 	return ""
 }
 
-func notOwned(cronJob *batchv1.CronJob) *fault {
+func notOwned(policy *backupv1alpha1.BackupPolicy) *fault {
 	return &fault{backupv1alpha1.ReasonCronJobNotOwned, fmt.Sprintf(
-		"a CronJob %s that is not this policy's is in the way: delete it, or give the policy another name", cronJob.Name)}
+		"a CronJob %s that is not this policy's is in the way: delete it, or give the policy another name", CronJobName(policy.Name))}
 }
 
 func refused(err error) *fault {

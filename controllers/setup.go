@@ -13,21 +13,18 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/mirror"
 )
 
 const (
@@ -52,10 +49,10 @@ const (
 	adoptionPause = 2 * time.Second
 )
 
-// SetupWithManager has the manager run Holders, and call Reconcile for each policy whose own spec, CronJob, Jobs, pods or
+// SetupWithManager has the manager run Mirrors, and call Reconcile for each policy whose own spec, CronJob, Jobs, pods or
 // claims change, or the pods that hold these claims.
 func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := mgr.Add(r.Holders); err != nil {
+	if err := r.Mirrors.addTo(mgr); err != nil {
 		return err
 	}
 	indexer := mgr.GetFieldIndexer()
@@ -69,19 +66,16 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	}
 	r.events, r.started = newEventReader(r.APIReader), sync.OnceValue(r.Clock.Now)
 	toPolicy := handler.EnqueueRequestsFromMapFunc(requestForPolicy)
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").
 		For(&backupv1alpha1.BackupPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Watches(&batchv1.CronJob{}, cronJobHandler(), builder.WithPredicates(cronJobChanged())).
 		Watches(&batchv1.Job{}, toPolicy).
-		Watches(&corev1.Pod{}, toPolicy).
-		Watches(&corev1.PersistentVolumeClaim{}, handler.EnqueueRequestsFromMapFunc(
-			func(ctx context.Context, claim client.Object) []ctrl.Request {
-				return r.requestsForClaim(ctx, client.ObjectKeyFromObject(claim))
-			}), builder.WithPredicates(claimChanged())).
-		WatchesRawSource(r.Holders.Source(r.requestsForClaim)).
-		Complete(r)
+		Watches(&corev1.Pod{}, toPolicy)
+	for _, mirrored := range r.Mirrors.sources(r.requestsForClaim) {
+		b.WatchesRawSource(mirrored)
+	}
+	return b.Complete(r)
 }
 
 // policyOf is the index of Jobs and pods by the policy that they belong to.
@@ -108,67 +102,36 @@ func claimsOf(object client.Object) []string {
 
 func claimBucket(claim string) string { return strconv.Itoa(hashOf(claim, indexClaim) % claimBuckets) }
 
-// cronJobHandler has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
+// enqueueCronJob has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
 // own doing nearly always, and what is left to do about it is the status, which can wait. So is its adoption, after which
 // nothing is left to do.
-func cronJobHandler() handler.EventHandler {
-	handle := handler.EnqueueRequestsFromMapFunc(requestForCronJob)
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			if !addLater(queue, 0, requestForCronJob(ctx, e.Object)) {
-				handle.Create(ctx, e, queue)
-			}
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-			if !wasAdopted(e) || !addLater(queue, adoptionPause, requestForCronJob(ctx, e.ObjectNew)) {
-				handle.Update(ctx, e, queue)
-			}
-		},
-		DeleteFunc: handle.Delete, GenericFunc: handle.Generic,
+//
+// It goes by the name and not by the owner, because a CronJob that is in the way of a policy's own matters to the policy
+// as well.
+func enqueueCronJob(_ context.Context, change mirror.Change[*cronJob], queue mirror.Queue) {
+	policy, ok := strings.CutSuffix(change.Key.Name, cronJobSuffix)
+	if !ok {
+		return
 	}
-}
-
-// addLater adds requests to a queue that has priorities, behind those that are more urgent.
-func addLater(queue workqueue.TypedRateLimitingInterface[ctrl.Request], after time.Duration, requests []ctrl.Request) bool {
-	later, ok := queue.(priorityqueue.PriorityQueue[ctrl.Request])
-	if ok {
-		later.AddWithOpts(priorityqueue.AddOpts{After: after, Priority: ptr.To(priorityStatus)}, requests...)
+	request := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: change.Key.Namespace, Name: policy}}
+	switch later, has := queue.(priorityqueue.PriorityQueue[ctrl.Request]); {
+	case has && change.Before == nil:
+		later.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityStatus)}, request)
+	case has && wasAdopted(change):
+		later.AddWithOpts(priorityqueue.AddOpts{After: adoptionPause, Priority: ptr.To(priorityStatus)}, request)
+	default:
+		queue.Add(request)
 	}
-	return ok
 }
 
 // wasAdopted says whether the fields of a CronJob that was created belong to server-side apply from now on.
-func wasAdopted(e event.UpdateEvent) bool {
-	before, ok := e.ObjectOld.(*batchv1.CronJob)
-	now, isCronJob := e.ObjectNew.(*batchv1.CronJob)
-	return ok && isCronJob && isNotAdopted(before) && !isNotAdopted(now)
-}
-
-// cronJobChanged lets pass what changes in a CronJob of that which the cache keeps: not that a Job of it came or went.
-func cronJobChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*batchv1.CronJob)
-		now, isCronJob := e.ObjectNew.(*batchv1.CronJob)
-		return ok && isCronJob && !(equality.Semantic.DeepEqual(before.Spec, now.Spec) &&
-			equality.Semantic.DeepEqual(before.Status, now.Status) &&
-			equality.Semantic.DeepEqual(before.ManagedFields, now.ManagedFields) &&
-			equality.Semantic.DeepEqual(before.OwnerReferences, now.OwnerReferences))
-	}}
+func wasAdopted(change mirror.Change[*cronJob]) bool {
+	return change.Before != nil && change.Now != nil && (*change.Before).isNotAdopted && !(*change.Now).isNotAdopted
 }
 
 func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {
 	name := object.GetLabels()[backupv1alpha1.LabelPolicy]
 	if name == "" {
-		return nil
-	}
-	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
-}
-
-// requestForCronJob goes by the name and not by the owner, because a CronJob that is in the way of a policy's own matters
-// to the policy as well.
-func requestForCronJob(_ context.Context, object client.Object) []ctrl.Request {
-	name, ok := strings.CutSuffix(object.GetName(), cronJobSuffix)
-	if !ok {
 		return nil
 	}
 	return []ctrl.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
@@ -190,10 +153,4 @@ func (r *BackupPolicyReconciler) requestsForClaim(ctx context.Context, claim typ
 		}
 	}
 	return requests
-}
-
-// ownedBy says whether the CronJob is this policy's own. A policy that was deleted and made anew under its old name is
-// another one.
-func ownedBy(cronJob *batchv1.CronJob, policy *backupv1alpha1.BackupPolicy) bool {
-	return metav1.IsControlledBy(cronJob, policy)
 }

@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"appliance.io/backup-operator/controllers/holders"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -30,7 +29,7 @@ func TestAStandbyBeginsToLookWhenItIsElected(t *testing.T) {
 	}
 	now := clocktesting.NewFakePassiveClock(start)
 	standby := &BackupPolicyReconciler{
-		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Holders: holders.Fixed(), Clock: now,
+		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Mirrors: FixedMirrors(), Clock: now,
 	}
 	if err := standby.SetupWithManager(t.Context(), manager); err != nil {
 		t.Fatal(err)

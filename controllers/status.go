@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,7 +63,7 @@ func inForce(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) readiness 
 
 // stalled is the readiness of a policy that waits for somebody to mend it. Its present CronJob, nil if it has none, goes
 // on running.
-func stalled(current *batchv1.CronJob, f *fault) readiness {
+func stalled(current *cronJob, f *fault) readiness {
 	r := readiness{
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled, reason: f.reason, message: f.message,
 	}
@@ -77,7 +76,7 @@ func stalled(current *batchv1.CronJob, f *fault) readiness {
 
 // progressing is the readiness of a policy that the operator has not brought into force yet. Its present CronJob, nil if
 // it has none, goes on running meanwhile.
-func progressing(schedule *Schedule, current *batchv1.CronJob, err error) readiness {
+func progressing(schedule *Schedule, current *cronJob, err error) readiness {
 	r := readiness{
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionReconciling,
 		reason: backupv1alpha1.ReasonProgressing, message: "the CronJob could not be applied, trying again: " + err.Error(),
@@ -90,9 +89,10 @@ func progressing(schedule *Schedule, current *batchv1.CronJob, err error) readin
 }
 
 // goesOn has the schedule be that of a CronJob.
-func (r *readiness) goesOn(current *batchv1.CronJob) {
-	r.schedule, _ = parseSchedule(current.Spec.Schedule, ptr.Deref(current.Spec.TimeZone, ""), "")
-	r.scheduled = r.schedule != nil && !ptr.Deref(current.Spec.Suspend, false)
+func (r *readiness) goesOn(current *cronJob) {
+	t := current.timing.Value()
+	r.schedule, _ = parseSchedule(t.schedule, t.timeZone.value, "")
+	r.scheduled = r.schedule != nil && !t.suspend
 }
 
 // nextStatus is the policy's status as it should be. It goes on from the present one where that knows what the cluster
@@ -124,7 +124,7 @@ func nextStatus(
 	status.ActiveJobs = namesOf(active)
 	delayed := delayOf(active, seen.said, known, seen.grace, now)
 	if delayed == nil {
-		delayed = missedDelay(status, missed, known, &seen)
+		delayed = missedDelay(policy, status, missed, known, &seen)
 	}
 	setDelayed(c, delayed)
 	return status
@@ -149,8 +149,8 @@ func setSchedule(
 	if ready.schedule != nil {
 		status.Schedule = ready.schedule.Line
 	}
-	if view.cronJob != nil && view.cronJob.Status.LastScheduleTime != nil {
-		status.LastScheduleTime = view.cronJob.Status.LastScheduleTime
+	if view.cronJob != nil && view.cronJob.lastScheduleTime != 0 {
+		status.LastScheduleTime = view.cronJob.lastSchedule()
 	}
 	next, missedTime := view.judge(now)
 	if !next.IsZero() {

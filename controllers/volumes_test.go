@@ -125,7 +125,7 @@ func TestAPolicyThatComesAfterTheAppliance(t *testing.T) {
 	ns := namespace(t, "data", "backups")
 	hold(t, ns, "node-a", "appliance", "data")
 	eventually(t, func() error {
-		if len(reconciler.Holders.Of(ns, "data")) == 0 {
+		if len(reconciler.Mirrors.holders.Of(ns, "data")) == 0 {
 			return errors.New("the pod is not known yet")
 		}
 		return nil

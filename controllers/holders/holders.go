@@ -5,116 +5,67 @@
 // whom.
 //
 // Pods of others are many and large, and the operator has to know one thing of a few of them only. So they are in no
-// cache of objects: a Reflector streams them, and a record of some hundred bytes is kept of each that is on a node,
-// hasn't ended and mounts a claim.
+// cache of objects: a record of some hundred bytes is kept of each that is on a node, hasn't ended and mounts a claim.
 package holders
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"sync"
-	"sync/atomic"
+	"reflect"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/mirror"
 )
 
-// pageSize is how many pods are asked for at once where the API server can't stream them.
-const pageSize = 250
-
-// Holders knows which pods hold which claims. It is a Runnable of a manager, and works in every replica. The zero value
-// knows of no pods.
+// Holders knows which pods hold which claims. It is a Runnable of a manager, and works in every replica.
 type Holders struct {
-	client typedcorev1.PodsGetter
-	// stores are the stores by the namespace that they are for; the one of "" is for all.
-	stores map[string]*store
-	// changed is called with the claims whose holders changed; nil while nobody wants to know.
-	changed atomic.Pointer[func([]types.NamespacedName)]
+	*mirror.Mirror[*record]
 }
 
-// New makes Holders that look at the pods of these namespaces; of all when there are none.
-func New(config *rest.Config, namespaces ...string) (*Holders, error) {
-	config = rest.CopyConfig(config)
-	// Pods are read several times faster from this than from JSON, and with far less garbage.
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := typedcorev1.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("make a client for pods: %w", err)
-	}
-	return newHolders(client, namespaces), nil
-}
-
-func newHolders(client typedcorev1.PodsGetter, namespaces []string) *Holders {
-	h := &Holders{client: client, stores: map[string]*store{}}
-	if len(namespaces) == 0 {
-		namespaces = []string{corev1.NamespaceAll}
-	}
-	for _, namespace := range namespaces {
-		h.stores[namespace] = newStore(h.tell)
-	}
-	return h
+// New makes Holders that look at the pods of these namespaces, of all when there are none, by a client of the core API.
+func New(client cache.Getter, namespaces ...string) *Holders {
+	return &Holders{mirror.New(kind(mirror.NewListWatch(client, "pods", narrow)), namespaces...)}
 }
 
 // Fixed makes Holders that know these pods for ever, as if they were all that there is: for tests.
 func Fixed(pods ...*corev1.Pod) *Holders {
-	h := newHolders(nil, nil)
-	for _, s := range h.stores {
-		for _, pod := range pods {
-			if e := entryOf(pod); e != nil {
-				s.put(e.key(), e.record)
-			}
-		}
-		close(s.filled)
+	return &Holders{mirror.Fixed(kind(nil), slices.Values(pods))}
+}
+
+func kind(pods func(namespace string) *cache.ListWatch) mirror.Kind[*corev1.Pod, *record] {
+	return mirror.Kind[*corev1.Pod, *record]{
+		Name: "pods that hold claims", ListWatch: pods, Record: recordOf,
+		Same:  func(a, b *record) bool { return reflect.DeepEqual(a, b) },
+		Index: func(r *record) []string { return r.claims },
 	}
-	return h
+}
+
+// narrow has the API server leave out the pods that hold nothing now, because they are on no node yet or have ended, and
+// the backups' own; a pod's claims are no field that it could select by.
+func narrow(options *metav1.ListOptions) {
+	options.FieldSelector = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+	options.LabelSelector = "!" + backupv1alpha1.LabelPolicy
 }
 
 // Of are the pods that hold a claim, oldest first. The backups' own pods are not among them.
 func (h *Holders) Of(namespace, claim string) []Pod {
-	s := h.stores[namespace]
-	if s == nil {
-		s = h.stores[corev1.NamespaceAll]
+	var pods []Pod
+	for _, r := range h.By(types.NamespacedName{Namespace: namespace, Name: claim}) {
+		pods = append(pods, r.pod())
 	}
-	if s == nil {
-		return nil
-	}
-	return s.of(types.NamespacedName{Namespace: namespace, Name: claim})
-}
-
-// Start keeps the holders up to date until the context ends. It implements manager.Runnable.
-func (h *Holders) Start(ctx context.Context) error {
-	var running sync.WaitGroup
-	for namespace, s := range h.stores {
-		running.Go(func() {
-			reflector := cache.NewReflectorWithOptions(entries(h.client.Pods(namespace)), &entry{}, s,
-				cache.ReflectorOptions{Name: "holders of claims", TypeDescription: "pods that hold claims"})
-			reflector.WatchListPageSize = pageSize
-			reflector.RunWithContext(ctx)
-		})
-	}
-	running.Wait()
-	return nil
-}
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable: a standby replica is to know of the holders already.
-func (h *Holders) NeedLeaderElection() bool { return false }
-
-// HasSynced says whether the pods that there were at first are known.
-func (h *Holders) HasSynced() bool {
-	for _, s := range h.stores {
-		if !s.isFilled() {
-			return false
-		}
-	}
-	return true
+	slices.SortFunc(pods, func(a, b Pod) int {
+		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Name, b.Name))
+	})
+	return pods
 }
 
 // Source has a controller wait until the holders are known, and then work on the requests that belong to the claims whose
@@ -122,43 +73,23 @@ func (h *Holders) HasSynced() bool {
 func (h *Holders) Source(
 	requests func(ctx context.Context, claim types.NamespacedName) []reconcile.Request,
 ) source.SyncingSource {
-	return &changes{holders: h, requests: requests}
-}
-
-func (h *Holders) tell(claims []types.NamespacedName) {
-	if changed := h.changed.Load(); changed != nil {
-		(*changed)(claims)
-	}
-}
-
-// changes is the source of a controller.
-type changes struct {
-	holders  *Holders
-	requests func(context.Context, types.NamespacedName) []reconcile.Request
-}
-
-// Start implements source.Source. What changed before it was called concerns nobody: the controller begins to work when
-// the holders are known, and then with everything.
-func (c *changes) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	changed := func(claims []types.NamespacedName) {
-		for _, claim := range claims {
-			for _, request := range c.requests(ctx, claim) {
+	return h.Mirror.Source(func(ctx context.Context, change mirror.Change[*record], queue mirror.Queue) {
+		for _, claim := range concerned(change) {
+			for _, request := range requests(ctx, types.NamespacedName{Namespace: change.Key.Namespace, Name: claim}) {
 				queue.Add(request)
 			}
 		}
-	}
-	c.holders.changed.Store(&changed)
-	return nil
+	})
 }
 
-// WaitForSync implements source.SyncingSource.
-func (c *changes) WaitForSync(ctx context.Context) error {
-	for namespace, s := range c.holders.stores {
-		select {
-		case <-s.filled:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the pods of namespace %q: %w", namespace, ctx.Err())
+// concerned are the claims whose holders changed, sorted, each once.
+func concerned(change mirror.Change[*record]) []string {
+	var claims []string
+	for _, r := range []**record{change.Before, change.Now} {
+		if r != nil {
+			claims = append(claims, (*r).claims...)
 		}
 	}
-	return nil
+	slices.Sort(claims)
+	return slices.Compact(claims)
 }

@@ -4,6 +4,8 @@
 package holders
 
 import (
+	"maps"
+	"slices"
 	"time"
 	"unique"
 
@@ -28,41 +30,59 @@ type Pod struct {
 // record is what is kept of a pod: as little as will do, because there may be very many. Strings that are the same in
 // many pods are kept once.
 type record struct {
-	name            string
-	namespace, node unique.Handle[string]
-	created         int64
-	labels          []label
-	tolerations     []corev1.Toleration
-	seLinuxOptions  *corev1.SELinuxOptions
-	claims          []string
+	name           string
+	node           unique.Handle[string]
+	created        int64
+	labels         []label
+	tolerations    []corev1.Toleration
+	seLinuxOptions *corev1.SELinuxOptions
+	claims         []string
 }
 
+// label is a label of a pod. Its value is the zero one where it is the pod's name, as the labels that are different for
+// each pod mostly are.
 type label struct{ key, value unique.Handle[string] }
 
-// recordOf is the record of a pod; nil if the pod holds no claim.
-func recordOf(pod *corev1.Pod) *record {
+func labelOf(pod *corev1.Pod, key, value string) label {
+	if value == pod.Name {
+		return label{key: unique.Make(key)}
+	}
+	return label{unique.Make(key), unique.Make(value)}
+}
+
+// valueIn is the value of the label in the record of its pod.
+func (l label) valueIn(r *record) string {
+	if l.value == (unique.Handle[string]{}) {
+		return r.name
+	}
+	return l.value.Value()
+}
+
+// recordOf is the record of a pod, and whether the pod holds a claim.
+func recordOf(pod *corev1.Pod) (*record, bool) {
 	claims := claimsOf(pod)
 	if len(claims) == 0 {
-		return nil
+		return nil, false
 	}
 	r := &record{
 		name:           pod.Name,
-		namespace:      unique.Make(pod.Namespace),
 		node:           unique.Make(pod.Spec.NodeName),
 		created:        pod.CreationTimestamp.Unix(),
 		seLinuxOptions: seLinuxOptions(pod),
 		claims:         claims,
 	}
-	for key, value := range pod.Labels {
-		r.labels = append(r.labels, label{unique.Make(key), unique.Make(value)})
+	if len(pod.Labels) > 0 {
+		r.labels = make([]label, 0, len(pod.Labels))
 	}
-	sortLabels(r.labels)
+	for _, key := range slices.Sorted(maps.Keys(pod.Labels)) {
+		r.labels = append(r.labels, labelOf(pod, key, pod.Labels[key]))
+	}
 	for _, toleration := range pod.Spec.Tolerations {
 		if !givenToAll(&toleration) {
 			r.tolerations = append(r.tolerations, toleration)
 		}
 	}
-	return r
+	return r, true
 }
 
 // pod is the record as others see it.
@@ -75,7 +95,7 @@ func (r *record) pod() Pod {
 		p.Labels = make(map[string]string, len(r.labels))
 	}
 	for _, l := range r.labels {
-		p.Labels[l.key.Value()] = l.value.Value()
+		p.Labels[l.key.Value()] = l.valueIn(r)
 	}
 	return p
 }

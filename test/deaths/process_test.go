@@ -26,7 +26,6 @@ import (
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers"
-	"appliance.io/backup-operator/controllers/holders"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -75,7 +74,7 @@ func newProcess(t *testing.T, direct client.WithWatch, f fault) *process {
 	p := &process{fault: f}
 	faulty := interceptor.NewClient(direct, p.calling())
 	p.BackupPolicyReconciler = &controllers.BackupPolicyReconciler{
-		Client: faulty, APIReader: faulty, Holders: &holders.Holders{}, Clock: clock.RealClock{},
+		Client: faulty, APIReader: faulty, Mirrors: controllers.FixedMirrors(), Clock: clock.RealClock{},
 		Recorder: &recorder{t: t, process: p, client: direct},
 		Options:  controllers.Options{RunnerImage: "backup-operator:test"},
 	}

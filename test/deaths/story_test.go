@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers"
 )
 
 // stage is where a story is played: one policy in a namespace of its own, and the operator that sees to it.
@@ -123,7 +124,25 @@ func (s *stage) stumble() {
 }
 
 func (s *stage) reconcile() (ctrl.Result, error) {
+	s.process.Mirrors = s.mirrors()
 	return s.process.Reconcile(s.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(s.policy)})
+}
+
+// mirrors are those of an operator that has heard of everything.
+func (s *stage) mirrors() *controllers.Mirrors {
+	s.t.Helper()
+	var cronJobs batchv1.CronJobList
+	s.must(s.client.List(s.t.Context(), &cronJobs, client.InNamespace(s.policy.Namespace)))
+	var claims corev1.PersistentVolumeClaimList
+	s.must(s.client.List(s.t.Context(), &claims, client.InNamespace(s.policy.Namespace)))
+	var objects []client.Object
+	for i := range cronJobs.Items {
+		objects = append(objects, &cronJobs.Items[i])
+	}
+	for i := range claims.Items {
+		objects = append(objects, &claims.Items[i])
+	}
+	return controllers.FixedMirrors(objects...)
 }
 
 func (s *stage) createPolicy() {
