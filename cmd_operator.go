@@ -139,7 +139,11 @@ func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Man
 	warmup := true
 	manager, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme: scheme,
-		Cache:  cache.Options{ByObject: controllers.CacheObjects(), DefaultNamespaces: f.namespaces()},
+		Cache: cache.Options{
+			ByObject: controllers.CacheObjects(), DefaultNamespaces: f.namespaces(),
+			// Reading what is not cached is a mistake that would otherwise have all of it cached.
+			ReaderFailOnMissingInformer: true,
+		},
 		// A standby replica has its caches filled before it is elected.
 		Controller:              config.Controller{EnableWarmup: &warmup},
 		HealthProbeBindAddress:  f.probeAddress,

@@ -15,25 +15,25 @@ import (
 
 // applyCronJob applies the CronJob by server-side apply, unless the current one already has every field as wanted and no
 // other of ours. What the API server adds by default is not compared, because it isn't ours.
-func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batchv1.CronJob, current *cronJob) error {
+func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
 	fields, err := appliedFields(wanted)
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
-	if current.isNotAdopted {
+	if current.awaitsAdoption {
 		adopted, err := r.adoptCronJob(ctx, wanted)
 		if err != nil {
 			return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 		}
 		if adopted != nil {
-			current = cronJobOf(adopted)
+			current = cronJobRecordOf(adopted)
 		}
 	}
 	wantedOwn, err := digestOf(fields)
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
-	if !current.isNotAdopted && current.own == wantedOwn {
+	if current.own == wantedOwn {
 		return nil
 	}
 	object := &unstructured.Unstructured{Object: fields}

@@ -66,7 +66,7 @@ type BackupPolicyReconciler struct {
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
-// +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -87,8 +87,8 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	}
 	state, applyErr := r.enforce(ctx, &policy, observed)
 	if state.isNew {
-		// Backups don't need the status: the CronJobs of other new policies come before it. This one's arrival in the cache
-		// brings the policy here again.
+		// Backups don't need the status: the CronJobs of other new policies come before it. The CronJob's arrival
+		// in the mirror brings the policy here again.
 		return ctrl.Result{}, nil
 	}
 	answer, runErr := r.runNow(ctx, &policy, &state, observed)
@@ -141,7 +141,7 @@ func (r *BackupPolicyReconciler) enforce(
 }
 
 // notApplied is the readiness of a policy whose CronJob could not be brought in line, and the error if it is a passing one.
-func notApplied(schedule *Schedule, current *cronJob, err error) (readiness, error) {
+func notApplied(schedule *Schedule, current *cronJobRecord, err error) (readiness, error) {
 	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
 		state := stalled(current, refused(err))
 		state.retryAfter = refusedPause

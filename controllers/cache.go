@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,8 +16,8 @@ import (
 )
 
 // CacheObjects bounds what the operator keeps in memory: of Jobs and pods only its own, and of all objects only what it
-// reads, so that its memory follows the policies and not the cluster's size. What it knows of CronJobs, claims and
-// others' pods is in Mirrors.
+// reads, so that its memory follows the policies and not the cluster's size. What it knows of CronJobs, of claims, some
+// tens of bytes whoever's they are, and of others' pods is in Mirrors.
 func CacheObjects() map[client.Object]cache.ByObject {
 	exists, err := labels.NewRequirement(backupv1alpha1.LabelPolicy, selection.Exists, nil)
 	if err != nil {
@@ -24,30 +25,29 @@ func CacheObjects() map[client.Object]cache.ByObject {
 	}
 	own := labels.NewSelector().Add(*exists)
 	return map[client.Object]cache.ByObject{
-		&backupv1alpha1.BackupPolicy{}: {Transform: reducePolicy},
+		&backupv1alpha1.BackupPolicy{}: {Transform: reducePolicy(newSharer())},
 		&batchv1.Job{}:                 {Transform: reduceJob, Label: own},
 		&corev1.Pod{}:                  {Transform: reducePod, Label: own},
 	}
 }
 
-// policyTexts are what policies and their status say.
-var policyTexts = newSharer()
-
 // reducePolicy drops from a policy what nobody here reads: who set which field, and the copy of it that kubectl apply
-// leaves. What many policies say is kept once.
-func reducePolicy(object any) (any, error) {
-	policy, ok := object.(*backupv1alpha1.BackupPolicy)
-	if !ok {
-		return object, nil
+// leaves. What many policies and their status say is kept once.
+func reducePolicy(texts *sharer) toolscache.TransformFunc {
+	return func(object any) (any, error) {
+		policy, ok := object.(*backupv1alpha1.BackupPolicy)
+		if !ok {
+			return object, nil
+		}
+		policy.ManagedFields = nil
+		delete(policy.Annotations, corev1.LastAppliedConfigAnnotation)
+		if len(policy.Annotations) == 0 {
+			policy.Annotations = nil
+		}
+		texts.share(&policy.Spec)
+		texts.share(&policy.Status)
+		return policy, nil
 	}
-	policy.ManagedFields = nil
-	delete(policy.Annotations, corev1.LastAppliedConfigAnnotation)
-	if len(policy.Annotations) == 0 {
-		policy.Annotations = nil
-	}
-	policyTexts.share(&policy.Spec)
-	policyTexts.share(&policy.Status)
-	return policy, nil
 }
 
 // reduceJob drops from a Job what its pods are made of: what matters of it is how it goes.

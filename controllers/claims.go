@@ -4,7 +4,6 @@
 package controllers
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unique"
@@ -32,12 +31,16 @@ type claim struct {
 	holders []holders.Pod
 }
 
-// volume is what is kept of a claim, all but its holders. Most claims are like many others, and share one.
-type volume = unique.Handle[volumeText]
+// claimRecord is what is kept of a claim, all but its holders. Most claims are like many others, and share one text.
+type claimRecord struct{ text unique.Handle[claimText] }
 
-// volumeText is a claim in words, which can be compared. Absent ones differ from empty ones.
-type volumeText struct {
-	accessModes, size            string
+// claimText is a claim in what can be compared. What is absent differs from what is empty.
+type claimText struct {
+	// accessModes are separated by modeSeparator.
+	accessModes string
+	// size is in bytes, and sizeFormat how people write it.
+	size                         int64
+	sizeFormat                   resource.Format
 	storageClassName, volumeMode optional
 }
 
@@ -59,18 +62,14 @@ func (o optional) pointer() *string {
 }
 
 // claimKind is how claims are mirrored.
-func claimKind() mirror.Kind[*corev1.PersistentVolumeClaim, volume] {
-	return mirror.Kind[*corev1.PersistentVolumeClaim, volume]{
-		Name:   "PersistentVolumeClaims",
-		Record: func(object *corev1.PersistentVolumeClaim) (volume, bool) { return volumeOf(object), true },
-		Same:   func(a, b volume) bool { return a == b },
-	}
+func claimKind() mirror.Kind[*corev1.PersistentVolumeClaim, claimRecord] {
+	return mirror.Kind[*corev1.PersistentVolumeClaim, claimRecord]{Name: "PersistentVolumeClaims", Record: claimRecordOf}
 }
 
 // modeSeparator separates access modes, in none of which it is.
 const modeSeparator = ","
 
-func volumeOf(object *corev1.PersistentVolumeClaim) volume {
+func claimRecordOf(object *corev1.PersistentVolumeClaim) *claimRecord {
 	modes := object.Status.AccessModes
 	if len(modes) == 0 {
 		modes = object.Spec.AccessModes
@@ -83,16 +82,17 @@ func volumeOf(object *corev1.PersistentVolumeClaim) volume {
 	for i, mode := range modes {
 		words[i] = string(mode)
 	}
-	return unique.Make(volumeText{
-		accessModes: strings.Join(words, modeSeparator), size: size.String(),
+	return &claimRecord{unique.Make(claimText{
+		accessModes: strings.Join(words, modeSeparator), size: size.Value(), sizeFormat: size.Format,
 		storageClassName: optionalOf(object.Spec.StorageClassName), volumeMode: optionalOf(object.Spec.VolumeMode),
-	})
+	})}
 }
 
-// claimOf is the claim that was kept as such a volume.
-func claimOf(v volume) (claim, error) {
-	text := v.Value()
+// claim is the claim that this is the record of, without its holders.
+func (r *claimRecord) claim() claim {
+	text := r.text.Value()
 	c := claim{
+		size:             *resource.NewQuantity(text.size, text.sizeFormat),
 		storageClassName: text.storageClassName.pointer(),
 		volumeMode:       (*corev1.PersistentVolumeMode)(text.volumeMode.pointer()),
 	}
@@ -101,27 +101,22 @@ func claimOf(v volume) (claim, error) {
 			c.accessModes = append(c.accessModes, corev1.PersistentVolumeAccessMode(mode))
 		}
 	}
-	var err error
-	c.size, err = resource.ParseQuantity(text.size)
-	return c, err
+	return c
 }
 
-// claims are the claims that runs of the policy mount, as far as they exist.
-func (m *Mirrors) claims(policy *backupv1alpha1.BackupPolicy) (map[string]claim, error) {
+// claimsOf are the claims that runs of the policy mount, as far as they exist, by name.
+func (m *Mirrors) claimsOf(policy *backupv1alpha1.BackupPolicy) map[string]claim {
 	claims := make(map[string]claim)
 	for _, name := range claimNames(&policy.Spec) {
-		v, exists := m.volumes.Get(types.NamespacedName{Namespace: policy.Namespace, Name: name})
-		if !exists {
+		record := m.claims.Get(types.NamespacedName{Namespace: policy.Namespace, Name: name})
+		if record == nil {
 			continue
 		}
-		c, err := claimOf(v)
-		if err != nil {
-			return nil, fmt.Errorf("PersistentVolumeClaim %s/%s: %w", policy.Namespace, name, err)
-		}
+		c := record.claim()
 		c.holders = m.holders.Of(policy.Namespace, name)
 		claims[name] = c
 	}
-	return claims, nil
+	return claims
 }
 
 // missingClaims are the claims that runs of the policy mount and that do not exist, sorted.

@@ -34,19 +34,19 @@ const annotationCreatedAs = "backup.appliance.io/created-as"
 // what is there, so what the mirror doesn't know is asked for.
 func (r *BackupPolicyReconciler) createOrGetCronJob(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy, wanted *batchv1.CronJob,
-) (*cronJob, error) {
+) (*cronJobRecord, error) {
 	created, err := r.createCronJob(ctx, wanted)
 	if created || err != nil {
 		return nil, err
 	}
-	current, err := getCronJob(ctx, r.APIReader, policy)
+	current, err := r.getCronJob(ctx, policy)
 	if err != nil {
 		return nil, err
 	}
 	if current == nil {
 		return nil, fmt.Errorf("CronJob %s was there a moment ago and is gone", wanted.Name)
 	}
-	return cronJobOf(current), nil
+	return cronJobRecordOf(current), nil
 }
 
 // createCronJob creates the CronJob, unless there is one of its name.

@@ -46,7 +46,7 @@ func TestWhatIsNoLongerWantedGoesAtTheAdoption(t *testing.T) {
 		spec.Job.NodeSelector, spec.Job.Tolerations = nil, nil
 		spec.Job.InitContainers = spec.Job.InitContainers[:len(spec.Job.InitContainers)-1]
 	})
-	if err := direct.applyCronJob(t.Context(), second, cronJobOf(mustGetCronJob(t, policy))); err != nil {
+	if err := direct.applyCronJob(t.Context(), second, cronJobRecordOf(mustGetCronJob(t, policy))); err != nil {
 		t.Fatal(err)
 	}
 	got := mustGetCronJob(t, policy)
@@ -54,7 +54,7 @@ func TestWhatIsNoLongerWantedGoesAtTheAdoption(t *testing.T) {
 	other := policy.DeepCopy()
 	other.Namespace = namespace(t)
 	second.Namespace = other.Namespace
-	if err := direct.applyCronJob(t.Context(), second, &cronJob{}); err != nil {
+	if err := direct.applyCronJob(t.Context(), second, &cronJobRecord{}); err != nil {
 		t.Fatal(err)
 	}
 	want := mustGetCronJob(t, other)

@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"context"
+	"strings"
 	"time"
 	"unique"
 
@@ -11,24 +13,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers/mirror"
 )
 
-// cronJob is what is kept of a CronJob: whose it is, when it runs, and what tells whether it is as it should be. Two can
-// be compared.
-type cronJob struct {
+// cronJobRecord is what is kept of a CronJob: whose it is, when it runs, and what tells whether it is as it should be.
+type cronJobRecord struct {
 	uid types.UID
 	// controller is the UID of the object that controls it; empty if none does.
 	controller types.UID
 	timing     unique.Handle[timing]
 	// created and lastScheduleTime are in seconds since 1970; the latter is 0 if there was no run.
 	created, lastScheduleTime int64
-	// own is the digest of what is the operator's own.
+	// own is the digest of what is the operator's own; zero until its fields are adopted.
 	own digest
-	// isNotAdopted says that the operator has created it and that its fields don't belong to server-side apply yet.
-	isNotAdopted bool
+	// awaitsAdoption says that the operator has created it and that its fields don't belong to server-side apply yet.
+	awaitsAdoption bool
 }
 
 // timing is when a CronJob runs. Many share one.
@@ -38,25 +41,31 @@ type timing struct {
 	suspend  bool
 }
 
-// cronJobKind is how CronJobs are mirrored.
-func cronJobKind() mirror.Kind[*batchv1.CronJob, *cronJob] {
-	return mirror.Kind[*batchv1.CronJob, *cronJob]{
-		Name:   "CronJobs",
-		Record: func(object *batchv1.CronJob) (*cronJob, bool) { return cronJobOf(object), true },
-		Same:   func(a, b *cronJob) bool { return *a == *b },
+// cronJobKind is how CronJobs are mirrored: those that have a policy's CronJob's name, whoever owns them.
+func cronJobKind() mirror.Kind[*batchv1.CronJob, cronJobRecord] {
+	return mirror.Kind[*batchv1.CronJob, cronJobRecord]{
+		Name: "CronJobs",
+		Record: func(object *batchv1.CronJob) *cronJobRecord {
+			if !strings.HasSuffix(object.Name, cronJobSuffix) {
+				return nil
+			}
+			return cronJobRecordOf(object)
+		},
 	}
 }
 
-// cronJobOf is what is kept of a CronJob. One whose managed fields can't be read has the digest of nothing, and is
+// cronJobRecordOf is what is kept of a CronJob. One whose managed fields can't be read has the digest of nothing, and is
 // applied.
-func cronJobOf(object *batchv1.CronJob) *cronJob {
-	c := &cronJob{
+func cronJobRecordOf(object *batchv1.CronJob) *cronJobRecord {
+	c := &cronJobRecord{
 		uid: object.UID,
 		timing: unique.Make(timing{
-			schedule: object.Spec.Schedule, timeZone: optionalOf(object.Spec.TimeZone), suspend: ptr.Deref(object.Spec.Suspend, false),
+			schedule: object.Spec.Schedule,
+			timeZone: optionalOf(object.Spec.TimeZone),
+			suspend:  ptr.Deref(object.Spec.Suspend, false),
 		}),
-		created:      object.CreationTimestamp.Unix(),
-		isNotAdopted: createdEntry(object.ManagedFields) != nil,
+		created:        object.CreationTimestamp.Unix(),
+		awaitsAdoption: createdEntry(object.ManagedFields) != nil,
 	}
 	if controller := metav1.GetControllerOfNoCopy(object); controller != nil {
 		c.controller = controller.UID
@@ -64,7 +73,7 @@ func cronJobOf(object *batchv1.CronJob) *cronJob {
 	if last := object.Status.LastScheduleTime; last != nil {
 		c.lastScheduleTime = last.Unix()
 	}
-	if !c.isNotAdopted {
+	if !c.awaitsAdoption {
 		c.own, _ = ownDigest(object)
 	}
 	return c
@@ -72,17 +81,44 @@ func cronJobOf(object *batchv1.CronJob) *cronJob {
 
 // ownedBy says whether the CronJob is this policy's own. A policy that was deleted and made anew under its old name is
 // another one.
-func (c *cronJob) ownedBy(policy *backupv1alpha1.BackupPolicy) bool {
+func (c *cronJobRecord) ownedBy(policy *backupv1alpha1.BackupPolicy) bool {
 	return c.controller == policy.UID
 }
 
 // creation is when the CronJob was made.
-func (c *cronJob) creation() time.Time { return time.Unix(c.created, 0) }
+func (c *cronJobRecord) creation() time.Time { return time.Unix(c.created, 0) }
 
 // lastSchedule is when the CronJob's last run was due; nil if there was none.
-func (c *cronJob) lastSchedule() *metav1.Time {
+func (c *cronJobRecord) lastSchedule() *metav1.Time {
 	if c.lastScheduleTime == 0 {
 		return nil
 	}
 	return ptr.To(metav1.Unix(c.lastScheduleTime, 0))
+}
+
+// enqueueCronJob has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
+// own doing nearly always, and what is left to do about it is the status, which can wait. So is its adoption, after which
+// nothing is left to do.
+//
+// It goes by the name and not by the owner, because a CronJob that is in the way of a policy's own matters to the policy
+// as well.
+func enqueueCronJob(_ context.Context, change mirror.Change[cronJobRecord], queue mirror.Queue) {
+	policy, ok := strings.CutSuffix(change.Key.Name, cronJobSuffix)
+	if !ok {
+		return
+	}
+	request := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: change.Key.Namespace, Name: policy}}
+	switch later, has := queue.(priorityqueue.PriorityQueue[ctrl.Request]); {
+	case has && change.Before == nil:
+		later.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityStatus)}, request)
+	case has && wasAdopted(change):
+		later.AddWithOpts(priorityqueue.AddOpts{After: adoptionPause, Priority: ptr.To(priorityStatus)}, request)
+	default:
+		queue.Add(request)
+	}
+}
+
+// wasAdopted says whether the fields of a CronJob that was created belong to server-side apply from now on.
+func wasAdopted(change mirror.Change[cronJobRecord]) bool {
+	return change.Before != nil && change.Now != nil && change.Before.awaitsAdoption && !change.Now.awaitsAdoption
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,10 +108,10 @@ func readClaims(t *testing.T, file string) map[string]claim {
 		case *corev1.Pod:
 			pods = append(pods, object)
 		case *corev1.PersistentVolumeClaim:
-			claims[object.Name] = asKept(t, object)
+			claims[object.Name] = asKept(object)
 		}
 	}
-	known := holders.Fixed(pods...)
+	known := holders.Fixed(slices.Values(pods))
 	for name, c := range claims {
 		c.holders = known.Of("orbit", name)
 		claims[name] = c

@@ -46,7 +46,7 @@ func waitAdopted(t *testing.T, policy *backupv1alpha1.BackupPolicy) *batchv1.Cro
 	t.Helper()
 	var cronJob *batchv1.CronJob
 	eventually(t, func() (err error) {
-		cronJob, err = getCronJob(t.Context(), reconciler.APIReader, policy)
+		cronJob, err = reconciler.getCronJob(t.Context(), policy)
 		if err == nil && (cronJob == nil || ownSet(cronJob) == "") {
 			err = fmt.Errorf("not adopted: %+v", cronJob)
 		}
@@ -66,10 +66,7 @@ func TestWhatIsCreatedIsAsIfApplied(t *testing.T) {
 				t.Errorf("more than server-side apply owns fields: %+v", cronJob.ManagedFields)
 			}
 			schedule, _ := checkSettings(policy, reconciler.Options)
-			claims, err := reconciler.Mirrors.claims(policy)
-			if err != nil {
-				t.Fatal(err)
-			}
+			claims := reconciler.Mirrors.claimsOf(policy)
 			fields, err := appliedFields(BuildCronJob(policy, schedule, claims, reconciler.Options))
 			if err != nil {
 				t.Fatal(err)
@@ -168,7 +165,7 @@ func TestDigestsAreAsGoodAsFields(t *testing.T) {
 		}}
 		object.Spec.Schedule, object.Spec.Suspend, object.Spec.TimeZone = "0 5 * * *", ptr.To(false), ptr.To("UTC")
 		change(object)
-		return cronJobOf(object).own
+		return cronJobRecordOf(object).own
 	}
 	first := build(func(*batchv1.CronJob) {})
 	for name, change := range map[string]func(*batchv1.CronJob){

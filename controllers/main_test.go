@@ -91,7 +91,7 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 	}
 	manager, err := ctrl.NewManager(controlplane.Config, ctrl.Options{
 		Scheme:  known,
-		Cache:   cache.Options{ByObject: CacheObjects()},
+		Cache:   cache.Options{ByObject: CacheObjects(), ReaderFailOnMissingInformer: true},
 		Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,10 +19,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/holders"
 	"appliance.io/backup-operator/controllers/mirror"
 )
 
-// The benchmarks tell how much memory what is kept of many objects takes, each of which is decoded on its own as those of a
+// The benchmarks tell how much memory what is kept of many objects takes. Policies are decoded one by one, as those of a
 // cluster are.
 
 const benchPolicies = 10_000
@@ -35,11 +37,11 @@ func benchMeta(i int, name string) metav1.ObjectMeta {
 
 func BenchmarkMemoryOfPolicies(b *testing.B) {
 	for b.Loop() {
-		kept := make([]*backupv1alpha1.BackupPolicy, benchPolicies)
+		kept, reduce := make([]*backupv1alpha1.BackupPolicy, benchPolicies), reducePolicy(newSharer())
 		reportHeap(b, benchPolicies, "bytes/policy", func() any {
 			for i := range kept {
 				policy := decoded(b, benchPolicy(b, i))
-				if _, err := reducePolicy(policy); err != nil {
+				if _, err := reduce(policy); err != nil {
 					b.Fatal(err)
 				}
 				kept[i] = policy
@@ -83,7 +85,31 @@ func BenchmarkMemoryOfCronJobs(b *testing.B) {
 	}
 }
 
-// benchPolicy is a policy that has run.
+// BenchmarkMemoryOfHolders makes pods that mount a claim each and have the labels of a StatefulSet's pods.
+func BenchmarkMemoryOfHolders(b *testing.B) {
+	const pods = 5 * benchPolicies
+	for b.Loop() {
+		reportHeap(b, pods, "bytes/pod", func() any {
+			return holders.Fixed(func(yield func(*corev1.Pod) bool) {
+				for i := range pods {
+					pod := &corev1.Pod{ObjectMeta: benchMeta(i, "-0")}
+					pod.Labels = map[string]string{
+						"app.kubernetes.io/name": "appliance", "app.kubernetes.io/instance": "orbit",
+						"app.kubernetes.io/managed-by": "Helm", "controller-revision-hash": "appliance-5d8f7c9b4",
+						"statefulset.kubernetes.io/pod-name": strings.Clone(pod.Name), "apps.kubernetes.io/pod-index": fmt.Sprint(i),
+					}
+					pod.Spec.NodeName = fmt.Sprintf("node-%d", i%500)
+					pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+						PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: pod.Name + "-data"},
+					}}}
+					yield(pod)
+				}
+			})
+		})
+	}
+}
+
+// benchPolicy is a policy in force that has not run yet.
 func benchPolicy(b *testing.B, i int) *backupv1alpha1.BackupPolicy {
 	policy := &backupv1alpha1.BackupPolicy{ObjectMeta: benchMeta(i, "")}
 	application := &backupv1alpha1.Backup{Enabled: ptr.To(true)}

@@ -38,7 +38,7 @@ type scheduleView struct {
 	// schedule is the one in force; nil when none starts runs.
 	schedule *Schedule
 	// cronJob is the CronJob in force; nil if there is none.
-	cronJob *cronJob
+	cronJob *cronJobRecord
 	// grace is how late a run may start, or how long after the operator's own start: where a whole cluster was away, those
 	// who start runs come back together with those who look after them.
 	grace   time.Duration

@@ -31,7 +31,7 @@ func newScheduleAt(t *testing.T) *scheduleAt {
 	s := &scheduleAt{t: t, policy: rsyncPolicy()}
 	s.policy.Spec.TimeZone = "Etc/UTC"
 	s.seen.grace = grace
-	s.seen.cronJob = &cronJob{uid: "uid-cronjob", created: start.AddDate(0, -1, 0).Unix()}
+	s.seen.cronJob = &cronJobRecord{uid: "uid-cronjob", created: start.AddDate(0, -1, 0).Unix()}
 	s.timing(timing{timeZone: optionalOf(ptr.To("Etc/UTC"))})
 	return s
 }

@@ -22,7 +22,7 @@ import (
 // observation is what the cluster holds that concerns one policy.
 type observation struct {
 	// cronJob is the CronJob under the policy's CronJob's name, whoever owns it; nil if there is none.
-	cronJob *cronJob
+	cronJob *cronJobRecord
 	// jobs are the policy's Jobs.
 	jobs []batchv1.Job
 	// pods are the pods of those Jobs, by the Job's UID.
@@ -45,7 +45,7 @@ func (r *BackupPolicyReconciler) observe(
 	if r.started != nil {
 		o.started = r.started()
 	}
-	o.cronJob = r.Mirrors.cronJob(policy)
+	o.cronJob = r.Mirrors.cronJobs.Get(cronJobKey(policy))
 	own := []client.ListOption{client.InNamespace(policy.Namespace), client.MatchingFields{indexPolicy: policy.Name}}
 	var jobs batchv1.JobList
 	if err := r.List(ctx, &jobs, own...); err != nil {
@@ -57,25 +57,17 @@ func (r *BackupPolicyReconciler) observe(
 		return o, fmt.Errorf("list the pods of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}
 	o.pods = podsByJob(pods.Items)
-
-	var err error
-	o.claims, err = r.Mirrors.claims(policy)
-	return o, err
+	o.claims = r.Mirrors.claimsOf(policy)
+	return o, nil
 }
 
-// cronJob is the CronJob under the name of the policy's as it was last heard of; nil if there was none.
-func (m *Mirrors) cronJob(policy *backupv1alpha1.BackupPolicy) *cronJob {
-	c, _ := m.cronJobs.Get(cronJobKey(policy))
-	return c
-}
-
-// getCronJob gets the CronJob under the name of the policy's; nil if there is none.
-func getCronJob(
-	ctx context.Context, reader client.Reader, policy *backupv1alpha1.BackupPolicy,
+// getCronJob gets the CronJob under the name of the policy's from the API server; nil if there is none.
+func (r *BackupPolicyReconciler) getCronJob(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy,
 ) (*batchv1.CronJob, error) {
 	key := cronJobKey(policy)
 	var cronJob batchv1.CronJob
-	switch err := reader.Get(ctx, key, &cronJob); {
+	switch err := r.APIReader.Get(ctx, key, &cronJob); {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:

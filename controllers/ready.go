@@ -19,10 +19,10 @@ import (
 )
 
 // Filled makes a check that passes once the operator knows all that it goes by: the caches and the mirrors are filled. A
-// replica that passes it can work as soon as it is elected. It goes on passing while the
-// API server is away, because what is known stays known.
+// replica that passes it can work as soon as it is elected. It goes on passing while the API server is away, because what
+// is known stays known.
 func (r *BackupPolicyReconciler) Filled(ctx context.Context, informers cache.Informers) (healthz.Checker, error) {
-	synced := r.Mirrors.synced()
+	synced := map[string]func() bool{}
 	for name, object := range map[string]client.Object{
 		"BackupPolicies":  &backupv1alpha1.BackupPolicy{},
 		"Jobs":            &batchv1.Job{},
@@ -35,7 +35,7 @@ func (r *BackupPolicyReconciler) Filled(ctx context.Context, informers cache.Inf
 		synced[name] = informer.HasSynced
 	}
 	return func(*http.Request) error {
-		var missing []error
+		missing := []error{r.Mirrors.checkSynced()}
 		for name, isSynced := range synced {
 			if !isSynced() {
 				missing = append(missing, fmt.Errorf("the %s are not known yet", name))

@@ -92,7 +92,7 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 	policy := apply(t, "testdata/page.yaml", namespace(t, pageClaims...))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
 	cronJob := mustGetCronJob(t, policy)
-	if !cronJobOf(cronJob).ownedBy(policy) {
+	if !cronJobRecordOf(cronJob).ownedBy(policy) {
 		t.Error("the CronJob would outlive the policy")
 	}
 	if cronJob.Spec.TimeZone == nil || *cronJob.Spec.TimeZone != "America/Sao_Paulo" {
@@ -106,7 +106,7 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 		},
 	})
 	schedule, _ := checkSettings(policy, idle.Options)
-	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, idle.Options), cronJobOf(cronJob)); err != nil {
+	if err := idle.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, idle.Options), cronJobRecordOf(cronJob)); err != nil {
 		t.Error(err)
 	}
 }
@@ -270,7 +270,7 @@ func TestWhatTheAPIServerRefusesIsTriedAgain(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = getCronJob(t.Context(), c, policy)
+		_, err = (&BackupPolicyReconciler{APIReader: c}).getCronJob(t.Context(), policy)
 		return err
 	})
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")

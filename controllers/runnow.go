@@ -121,7 +121,7 @@ func (r *BackupPolicyReconciler) readForRunNow(
 	if len(unfinishedBut(runNowName(&policy), jobs.Items)) > 0 {
 		return nil, nil, nil
 	}
-	cronJob, err := getCronJob(ctx, r.APIReader, &policy)
+	cronJob, err := r.getCronJob(ctx, &policy)
 	if err != nil || cronJob == nil || !metav1.IsControlledBy(cronJob, &policy) {
 		return nil, nil, err
 	}

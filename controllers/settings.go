@@ -68,7 +68,8 @@ func hostPathIn(spec *backupv1alpha1.BackupPolicySpec) string {
 
 func notOwned(policy *backupv1alpha1.BackupPolicy) *fault {
 	return &fault{backupv1alpha1.ReasonCronJobNotOwned, fmt.Sprintf(
-		"a CronJob %s that is not this policy's is in the way: delete it, or give the policy another name", CronJobName(policy.Name))}
+		"a CronJob %s that is not this policy's is in the way: delete it, or give the policy another name",
+		CronJobName(policy.Name))}
 }
 
 func refused(err error) *fault {

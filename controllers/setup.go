@@ -7,24 +7,20 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
-	"appliance.io/backup-operator/controllers/mirror"
 )
 
 const (
@@ -32,9 +28,9 @@ const (
 	indexPolicy = "policy"
 	// indexClaim finds the policies that may name a claim, by the claim's bucket.
 	indexClaim = "claim"
-	// claimBuckets is by how many values policies are indexed for their claims. Each value costs as much memory as a claim in
-	// the cache does, and one for each claim would be too many; with these, a claim that changes has a hundredth of its
-	// namespace's policies looked through.
+	// claimBuckets is by how many values policies are indexed for their claims in a namespace. Each value costs several times
+	// the memory of a claim's record, and one for each claim would be too many; with these, a claim that changes has a small
+	// part of its namespace's policies looked through.
 	claimBuckets = 64
 )
 
@@ -101,33 +97,6 @@ func claimsOf(object client.Object) []string {
 }
 
 func claimBucket(claim string) string { return strconv.Itoa(hashOf(claim, indexClaim) % claimBuckets) }
-
-// enqueueCronJob has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's
-// own doing nearly always, and what is left to do about it is the status, which can wait. So is its adoption, after which
-// nothing is left to do.
-//
-// It goes by the name and not by the owner, because a CronJob that is in the way of a policy's own matters to the policy
-// as well.
-func enqueueCronJob(_ context.Context, change mirror.Change[*cronJob], queue mirror.Queue) {
-	policy, ok := strings.CutSuffix(change.Key.Name, cronJobSuffix)
-	if !ok {
-		return
-	}
-	request := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: change.Key.Namespace, Name: policy}}
-	switch later, has := queue.(priorityqueue.PriorityQueue[ctrl.Request]); {
-	case has && change.Before == nil:
-		later.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityStatus)}, request)
-	case has && wasAdopted(change):
-		later.AddWithOpts(priorityqueue.AddOpts{After: adoptionPause, Priority: ptr.To(priorityStatus)}, request)
-	default:
-		queue.Add(request)
-	}
-}
-
-// wasAdopted says whether the fields of a CronJob that was created belong to server-side apply from now on.
-func wasAdopted(change mirror.Change[*cronJob]) bool {
-	return change.Before != nil && change.Now != nil && (*change.Before).isNotAdopted && !(*change.Now).isNotAdopted
-}
 
 func requestForPolicy(_ context.Context, object client.Object) []ctrl.Request {
 	name := object.GetLabels()[backupv1alpha1.LabelPolicy]

@@ -18,6 +18,7 @@ const (
 
 // sharer makes objects smaller that are alike, as policies and what their conditions say mostly are: strings that are the
 // same take memory once. It remembers a string until another one takes its place, so what it takes itself is bounded.
+// (Package unique would forget a string as soon as nobody has its handle.)
 type sharer struct {
 	seed maphash.Seed
 
@@ -27,7 +28,8 @@ type sharer struct {
 
 func newSharer() *sharer { return &sharer{seed: maphash.MakeSeed()} }
 
-// share has what v points to share its strings with what was shared before. Lists lose the room that they have to grow.
+// share has what v points to share its strings with what was shared before. Lists lose the room that they have to grow;
+// maps are left as they are.
 func (s *sharer) share(v any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,10 +44,12 @@ func (s *sharer) walk(v reflect.Value) {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			s.walk(v.Field(i))
+			if field := v.Field(i); field.CanSet() { // What is unexported, as in a time, belongs to its package.
+				s.walk(field)
+			}
 		}
 	case reflect.Slice:
-		if v.CanSet() && v.Cap() > v.Len() {
+		if v.Cap() > v.Len() {
 			exact := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 			reflect.Copy(exact, v)
 			v.Set(exact)
@@ -54,7 +58,7 @@ func (s *sharer) walk(v reflect.Value) {
 			s.walk(v.Index(i))
 		}
 	case reflect.String:
-		if v.CanSet() && v.Len() <= sharedLength {
+		if v.Len() <= sharedLength {
 			v.SetString(s.of(v.String()))
 		}
 	}

@@ -6,10 +6,12 @@ package controllers
 import (
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
@@ -17,10 +19,11 @@ import (
 // TestPoliciesShareWhatTheySay: what is kept of a policy says the same, and strings that two have are one.
 func TestPoliciesShareWhatTheySay(t *testing.T) {
 	var kept []*backupv1alpha1.BackupPolicy
+	reduce := reducePolicy(newSharer())
 	for range 2 {
 		policy := readPolicy(t, "testdata/job.yaml")
 		policy.Status.Schedule = strings.Clone("0 5 * * *")
-		reduced, err := reducePolicy(policy.DeepCopy())
+		reduced, err := reduce(policy.DeepCopy())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,16 +39,16 @@ func TestPoliciesShareWhatTheySay(t *testing.T) {
 }
 
 func TestWhatIsDroppedFromPolicies(t *testing.T) {
-	policy := readPolicy(t, "testdata/minimal.yaml")
+	reduce, policy := reducePolicy(newSharer()), readPolicy(t, "testdata/minimal.yaml")
 	policy.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}
-	if _, err := reducePolicy(policy); err != nil {
+	if _, err := reduce(policy); err != nil {
 		t.Fatal(err)
 	}
 	if policy.Annotations != nil {
 		t.Errorf("annotations %v", policy.Annotations)
 	}
 	policy.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "another": "one"}
-	if _, err := reducePolicy(policy); err != nil {
+	if _, err := reduce(policy); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]string{"another": "one"}, policy.Annotations); diff != "" {
@@ -53,8 +56,7 @@ func TestWhatIsDroppedFromPolicies(t *testing.T) {
 	}
 }
 
-// TestTheSharerForgets, so that it doesn't take more and more memory.
-func TestTheSharerForgets(t *testing.T) {
+func TestLongStringsAreNotRemembered(t *testing.T) {
 	s := newSharer()
 	long := struct{ Text string }{strings.Repeat("x", sharedLength+1)}
 	s.share(&long)
@@ -63,9 +65,27 @@ func TestTheSharerForgets(t *testing.T) {
 			t.Fatalf("remembers %d bytes", len(seen))
 		}
 	}
+}
+
+func TestListsLoseTheirSpareRoom(t *testing.T) {
 	list := struct{ Texts []string }{append(make([]string, 0, 8), "a", "b")}
-	s.share(&list)
-	if diff := cmp.Diff([]string{"a", "b"}, list.Texts); diff != "" || cap(list.Texts) != 2 {
-		t.Errorf("room for %d, %s", cap(list.Texts), diff)
+	newSharer().share(&list)
+	if diff := cmp.Diff([]string{"a", "b"}, list.Texts); diff != "" {
+		t.Error(diff)
+	}
+	if cap(list.Texts) != 2 {
+		t.Errorf("room for %d", cap(list.Texts))
+	}
+}
+
+// TestTimesAreLeftAlone: in a time there is the time zone, with its name and those of its daylight saving times, which
+// belongs to all times.
+func TestTimesAreLeftAlone(t *testing.T) {
+	s := newSharer()
+	s.share(&struct{ At metav1.Time }{metav1.NewTime(start.In(time.FixedZone("Quiet Zone", 0)))})
+	for _, seen := range s.seen {
+		if seen != "" {
+			t.Errorf("remembers %q", seen)
+		}
 	}
 }

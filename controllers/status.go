@@ -63,7 +63,7 @@ func inForce(policy *backupv1alpha1.BackupPolicy, schedule *Schedule) readiness 
 
 // stalled is the readiness of a policy that waits for somebody to mend it. Its present CronJob, nil if it has none, goes
 // on running.
-func stalled(current *cronJob, f *fault) readiness {
+func stalled(current *cronJobRecord, f *fault) readiness {
 	r := readiness{
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled, reason: f.reason, message: f.message,
 	}
@@ -76,7 +76,7 @@ func stalled(current *cronJob, f *fault) readiness {
 
 // progressing is the readiness of a policy that the operator has not brought into force yet. Its present CronJob, nil if
 // it has none, goes on running meanwhile.
-func progressing(schedule *Schedule, current *cronJob, err error) readiness {
+func progressing(schedule *Schedule, current *cronJobRecord, err error) readiness {
 	r := readiness{
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionReconciling,
 		reason: backupv1alpha1.ReasonProgressing, message: "the CronJob could not be applied, trying again: " + err.Error(),
@@ -89,7 +89,7 @@ func progressing(schedule *Schedule, current *cronJob, err error) readiness {
 }
 
 // goesOn has the schedule be that of a CronJob.
-func (r *readiness) goesOn(current *cronJob) {
+func (r *readiness) goesOn(current *cronJobRecord) {
 	t := current.timing.Value()
 	r.schedule, _ = parseSchedule(t.schedule, t.timeZone.value, "")
 	r.scheduled = r.schedule != nil && !t.suspend
@@ -149,8 +149,10 @@ func setSchedule(
 	if ready.schedule != nil {
 		status.Schedule = ready.schedule.Line
 	}
-	if view.cronJob != nil && view.cronJob.lastScheduleTime != 0 {
-		status.LastScheduleTime = view.cronJob.lastSchedule()
+	if view.cronJob != nil {
+		if last := view.cronJob.lastSchedule(); last != nil {
+			status.LastScheduleTime = last
+		}
 	}
 	next, missedTime := view.judge(now)
 	if !next.IsZero() {

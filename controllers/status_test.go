@@ -418,7 +418,7 @@ func TestSettingsTheCRDCannotCheck(t *testing.T) {
 			t.Errorf("want %s with %q, got %+v", c.reason, c.message, fault)
 			continue
 		}
-		current := &cronJob{timing: unique.Make(timing{schedule: "1 2 * * *"})}
+		current := &cronJobRecord{timing: unique.Make(timing{schedule: "1 2 * * *"})}
 		status := nextStatus(policy, stalled(current, fault), observation{}, start)
 		wantCondition(t, status, "Ready", metav1.ConditionFalse, c.reason)
 		wantCondition(t, status, "Stalled", metav1.ConditionTrue, c.reason)

@@ -89,7 +89,7 @@ func TestTheMirrorIsTheOneInForce(t *testing.T) {
 	past.succeeded("run-1", 1)
 	statusOf(t, policy, past.seen)
 	policy.Spec.RsyncDirectory = "/elsewhere"
-	status := nextStatus(policy, stalled(cronJobOf(&batchv1.CronJob{}), &fault{reason: "InvalidExclude"}), past.seen, start)
+	status := nextStatus(policy, stalled(cronJobRecordOf(&batchv1.CronJob{}), &fault{reason: "InvalidExclude"}), past.seen, start)
 	wantCondition(t, status, "Synchronized", metav1.ConditionTrue, "Succeeded")
 }
 

@@ -126,6 +126,8 @@ walls=(
   "catalog internal/catalog appliance.io/backup-operator/internal/rsync"
   "controllers controllers appliance.io/backup-operator/internal/archive"
   "controllers controllers appliance.io/backup-operator/internal/runner"
+  "holders controllers/holders appliance.io/backup-operator/internal/report"
+  "mirror controllers/mirror appliance.io/backup-operator/api/v1alpha1"
   "report internal/report appliance.io/backup-operator/internal/treetest"
   "restore internal/restore appliance.io/backup-operator/internal/catalog"
   "rsync internal/rsync appliance.io/backup-operator/internal/archive"

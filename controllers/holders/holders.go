@@ -5,13 +5,13 @@
 // whom.
 //
 // Pods of others are many and large, and the operator has to know one thing of a few of them only. So they are in no
-// cache of objects: a record of some hundred bytes is kept of each that is on a node, hasn't ended and mounts a claim.
+// cache of objects: a record of some hundreds of bytes is kept of each that is on a node, hasn't ended and mounts a claim.
 package holders
 
 import (
 	"cmp"
 	"context"
-	"reflect"
+	"iter"
 	"slices"
 	"strings"
 
@@ -27,24 +27,19 @@ import (
 )
 
 // Holders knows which pods hold which claims. It is a Runnable of a manager, and works in every replica.
-type Holders struct {
-	*mirror.Mirror[*record]
-}
+type Holders struct{ pods *mirror.Mirror[record] }
 
 // New makes Holders that look at the pods of these namespaces, of all when there are none, by a client of the core API.
 func New(client cache.Getter, namespaces ...string) *Holders {
-	return &Holders{mirror.New(kind(mirror.NewListWatch(client, "pods", narrow)), namespaces...)}
+	return &Holders{mirror.New(kind(), mirror.NewListWatch(client, "pods", narrow), namespaces...)}
 }
 
 // Fixed makes Holders that know these pods for ever, as if they were all that there is: for tests.
-func Fixed(pods ...*corev1.Pod) *Holders {
-	return &Holders{mirror.Fixed(kind(nil), slices.Values(pods))}
-}
+func Fixed(pods iter.Seq[*corev1.Pod]) *Holders { return &Holders{mirror.Fixed(kind(), pods)} }
 
-func kind(pods func(namespace string) *cache.ListWatch) mirror.Kind[*corev1.Pod, *record] {
-	return mirror.Kind[*corev1.Pod, *record]{
-		Name: "pods that hold claims", ListWatch: pods, Record: recordOf,
-		Same:  func(a, b *record) bool { return reflect.DeepEqual(a, b) },
+func kind() mirror.Kind[*corev1.Pod, record] {
+	return mirror.Kind[*corev1.Pod, record]{
+		Name: "pods that hold claims", Record: recordOf,
 		Index: func(r *record) []string { return r.claims },
 	}
 }
@@ -59,7 +54,7 @@ func narrow(options *metav1.ListOptions) {
 // Of are the pods that hold a claim, oldest first. The backups' own pods are not among them.
 func (h *Holders) Of(namespace, claim string) []Pod {
 	var pods []Pod
-	for _, r := range h.By(types.NamespacedName{Namespace: namespace, Name: claim}) {
+	for _, r := range h.pods.ByIndex(namespace, claim) {
 		pods = append(pods, r.pod())
 	}
 	slices.SortFunc(pods, func(a, b Pod) int {
@@ -68,12 +63,22 @@ func (h *Holders) Of(namespace, claim string) []Pod {
 	return pods
 }
 
+// Start keeps the holders up to date until the context ends. It implements manager.Runnable.
+func (h *Holders) Start(ctx context.Context) error { return h.pods.Start(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: a standby replica is to know the holders already.
+func (h *Holders) NeedLeaderElection() bool { return h.pods.NeedLeaderElection() }
+
+// CheckSynced returns nil once the holders that there were at first are known, and until then an error that says why they
+// are not, as far as that is known.
+func (h *Holders) CheckSynced() error { return h.pods.CheckSynced() }
+
 // Source has a controller wait until the holders are known, and then work on the requests that belong to the claims whose
 // holders change. There can be one only.
 func (h *Holders) Source(
 	requests func(ctx context.Context, claim types.NamespacedName) []reconcile.Request,
 ) source.SyncingSource {
-	return h.Mirror.Source(func(ctx context.Context, change mirror.Change[*record], queue mirror.Queue) {
+	return h.pods.Source(func(ctx context.Context, change mirror.Change[record], queue mirror.Queue) {
 		for _, claim := range concerned(change) {
 			for _, request := range requests(ctx, types.NamespacedName{Namespace: change.Key.Namespace, Name: claim}) {
 				queue.Add(request)
@@ -83,11 +88,11 @@ func (h *Holders) Source(
 }
 
 // concerned are the claims whose holders changed, sorted, each once.
-func concerned(change mirror.Change[*record]) []string {
+func concerned(change mirror.Change[record]) []string {
 	var claims []string
-	for _, r := range []**record{change.Before, change.Now} {
+	for _, r := range []*record{change.Before, change.Now} {
 		if r != nil {
-			claims = append(claims, (*r).claims...)
+			claims = append(claims, r.claims...)
 		}
 	}
 	slices.Sort(claims)

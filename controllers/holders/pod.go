@@ -58,11 +58,11 @@ func (l label) valueIn(r *record) string {
 	return l.value.Value()
 }
 
-// recordOf is the record of a pod, and whether the pod holds a claim.
-func recordOf(pod *corev1.Pod) (*record, bool) {
+// recordOf is the record of a pod; nil if the pod holds no claim.
+func recordOf(pod *corev1.Pod) *record {
 	claims := claimsOf(pod)
 	if len(claims) == 0 {
-		return nil, false
+		return nil
 	}
 	r := &record{
 		name:           pod.Name,
@@ -82,7 +82,7 @@ func recordOf(pod *corev1.Pod) (*record, bool) {
 			r.tolerations = append(r.tolerations, toleration)
 		}
 	}
-	return r, true
+	return r
 }
 
 // pod is the record as others see it.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // key is the name of an object. All objects of a namespace share the namespace's.
@@ -31,13 +32,13 @@ type entry[R any] struct {
 	key         key
 	version     string
 	annotations map[string]string
-	record      R
+	record      *R
 }
 
 // entryOf is the entry of an object; nil if nothing is kept of it.
-func entryOf[O Object, R any](object O, recordOf func(O) (R, bool)) *entry[R] {
-	record, keep := recordOf(object)
-	if !keep {
+func entryOf[O client.Object, R any](object O, recordOf func(O) *R) *entry[R] {
+	record := recordOf(object)
+	if record == nil {
 		return nil
 	}
 	e := nameOf[R](object)

@@ -7,10 +7,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -31,35 +32,48 @@ func object(name, words string) *corev1.ConfigMap {
 	}
 }
 
-// server is an API server's objects. It can't stream them, but page them, and forgets what was at earlier times.
+// words is how objects are mirrored.
+var words = Kind[*corev1.ConfigMap, string]{
+	Name: "words",
+	Record: func(c *corev1.ConfigMap) *string {
+		if c.Data["words"] == "" {
+			return nil
+		}
+		return ptr.To(c.Data["words"])
+	},
+	Index: func(words *string) []string { return strings.Fields(*words) },
+}
+
+// server is an API server's objects, as they were at each version. It can't stream them, but page them, and it watches from
+// the present version only, as one does that was started anew.
 type server struct {
 	mu       sync.Mutex
-	objects  []*corev1.ConfigMap
+	versions [][]*corev1.ConfigMap
 	pages    []metav1.ListOptions
 	watchers chan *watch.FakeWatcher
 }
 
 func newServer(objects ...*corev1.ConfigMap) *server {
-	return &server{objects: objects, watchers: make(chan *watch.FakeWatcher, 1)}
+	return &server{versions: [][]*corev1.ConfigMap{nil, objects}, watchers: make(chan *watch.FakeWatcher, 1)}
 }
 
-// kind is the kind of the server's objects.
-func (s *server) kind() Kind[*corev1.ConfigMap, string] {
-	return Kind[*corev1.ConfigMap, string]{
-		Name: "words",
-		ListWatch: func(string) *cache.ListWatch {
-			return &cache.ListWatch{ListWithContextFunc: s.list, WatchFuncWithContext: s.watch}
-		},
-		Record: func(c *corev1.ConfigMap) (string, bool) { return c.Data["words"], c.Data["words"] != "" },
-		Same:   func(a, b string) bool { return a == b },
-		Index:  strings.Fields,
-	}
+func (s *server) listWatch(string) *cache.ListWatch {
+	return &cache.ListWatch{ListWithContextFunc: s.list, WatchFuncWithContext: s.watch}
 }
 
+// set makes a new version.
 func (s *server) set(objects ...*corev1.ConfigMap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.objects = objects
+	s.versions = append(s.versions, objects)
+}
+
+// at is the version that a request asks for.
+func (s *server) at(version string) (int, error) {
+	if version == "" {
+		return len(s.versions) - 1, nil
+	}
+	return strconv.Atoi(version)
 }
 
 func (s *server) list(_ context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -72,12 +86,17 @@ func (s *server) list(_ context.Context, options metav1.ListOptions) (runtime.Ob
 			return nil, err
 		}
 	}
-	list := &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: "10"}}
-	to := min(from+int(options.Limit), len(s.objects))
-	if to < len(s.objects) {
+	version, err := s.at(options.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	objects := s.versions[version]
+	list := &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(version)}}
+	to := min(from+int(options.Limit), len(objects))
+	if to < len(objects) {
 		list.Continue = fmt.Sprint(to)
 	}
-	for _, object := range s.objects[from:to] {
+	for _, object := range objects[from:to] {
 		list.Items = append(list.Items, *object)
 	}
 	return list, nil
@@ -86,6 +105,11 @@ func (s *server) list(_ context.Context, options metav1.ListOptions) (runtime.Ob
 func (s *server) watch(_ context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	if options.SendInitialEvents != nil {
 		return nil, apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", nil)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if version, err := s.at(options.ResourceVersion); err != nil || version != len(s.versions)-1 {
+		return nil, apierrors.NewResourceExpired("too old resource version: " + options.ResourceVersion)
 	}
 	w := watch.NewFake()
 	s.watchers <- w
@@ -96,7 +120,7 @@ func (s *server) watch(_ context.Context, options metav1.ListOptions) (watch.Int
 // have changed, as "name: before > now".
 func start(t *testing.T, s *server) (*Mirror[string], *watch.FakeWatcher, chan string) {
 	t.Helper()
-	m := New(s.kind())
+	m := New(words, s.listWatch)
 	told := make(chan string, 100)
 	source := m.Source(func(_ context.Context, c Change[string], _ Queue) {
 		told <- fmt.Sprintf("%s: %s > %s", c.Key, orNone(c.Before), orNone(c.Now))
@@ -106,7 +130,7 @@ func start(t *testing.T, s *server) (*Mirror[string], *watch.FakeWatcher, chan s
 	if err := source.Start(t.Context(), queue); err != nil {
 		t.Fatal(err)
 	}
-	if m.HasSynced() {
+	if m.CheckSynced() == nil {
 		t.Error("synced before it started")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -121,8 +145,8 @@ func start(t *testing.T, s *server) (*Mirror[string], *watch.FakeWatcher, chan s
 	if err := source.WaitForSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !m.HasSynced() {
-		t.Error("not synced after all were")
+	if err := m.CheckSynced(); err != nil {
+		t.Error(err)
 	}
 	return m, <-s.watchers, told
 }
@@ -140,14 +164,18 @@ func named(name string) types.NamespacedName {
 
 func wantWords(t *testing.T, m *Mirror[string], name, want string) {
 	t.Helper()
-	if got, known := m.Get(named(name)); got != want || known != (want != "") {
-		t.Errorf("of %s %q is known (%t), want %q", name, got, known, want)
+	if got := ptr.Deref(m.Get(named(name)), ""); got != want {
+		t.Errorf("of %s %q is known, want %q", name, got, want)
 	}
 }
 
 func wantBy(t *testing.T, m *Mirror[string], word string, want ...string) {
 	t.Helper()
-	if got := slices.Sorted(slices.Values(m.By(named(word)))); !slices.Equal(got, want) {
+	var got []string
+	for _, words := range m.ByIndex("orbit", word) {
+		got = append(got, *words)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("by %s: %q, want %q", word, got, want)
 	}
 }
@@ -178,7 +206,7 @@ func TestObjectsAreReadInPages(t *testing.T) {
 		t.Errorf("%d pages", len(s.pages))
 	}
 	for _, page := range s.pages {
-		if page.Limit != pageSize || page.ResourceVersion == "0" {
+		if page.Limit != pageSize || page.ResourceVersion != "" {
 			t.Errorf("asked for %d objects at version %q", page.Limit, page.ResourceVersion)
 		}
 	}
@@ -218,7 +246,8 @@ func TestWhatChangesIsToldAndWhatDoesNotIsNot(t *testing.T) {
 	wantWords(t, m, "second", "d")
 }
 
-// TestObjectsAreReadAnew ends the watch as API servers do that have forgotten the time from which it should go on.
+// TestObjectsAreReadAnew ends the watch as API servers do that have forgotten the version from which it should go on. What
+// is read then is what there is now, and not at that version.
 func TestObjectsAreReadAnew(t *testing.T) {
 	s := newServer(object("stays", "a"), object("goes", "b"), object("changes", "c"))
 	m, w, told := start(t, s)
@@ -237,78 +266,28 @@ func TestObjectsAreReadAnew(t *testing.T) {
 
 func TestNamespacesAreKeptApart(t *testing.T) {
 	s := newServer()
-	m := New(s.kind(), "orbit", "moon")
-	if m.HasSynced() {
+	m := New(words, s.listWatch, "orbit", "moon")
+	if m.CheckSynced() == nil {
 		t.Error("synced before any object is known")
 	}
-	if err := m.stores["orbit"].Replace([]any{entryOf(object("o", "w"), s.kind().Record)}, ""); err != nil {
+	if err := m.stores["orbit"].Replace([]any{entryOf(object("o", "w"), words.Record)}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if m.HasSynced() {
+	if m.CheckSynced() == nil {
 		t.Error("synced with one namespace of two")
 	}
 	if err := m.stores["moon"].Replace(nil, ""); err != nil {
 		t.Fatal(err)
 	}
-	if !m.HasSynced() {
-		t.Error("not synced with both")
-	}
-	for namespace, want := range map[string]int{"orbit": 1, "moon": 0, "sun": 0} {
-		if got := len(m.By(types.NamespacedName{Namespace: namespace, Name: "w"})); got != want {
-			t.Errorf("%d objects in %s, want %d", got, namespace, want)
-		}
-		if _, known := m.Get(types.NamespacedName{Namespace: namespace, Name: "o"}); known != (want == 1) {
-			t.Errorf("o in %s: known %t", namespace, known)
-		}
-	}
-}
-
-// TestAControllerWaitsForTheObjects keeps a restart from taking every object for gone.
-func TestAControllerWaitsForTheObjects(t *testing.T) {
-	m := New(newServer().kind(), "moon")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	err := m.Source(nil).WaitForSync(ctx)
-	if err == nil || !strings.Contains(err.Error(), "moon") || !strings.Contains(err.Error(), "words") {
-		t.Errorf("waited for the words of moon until the context ended: %v", err)
-	}
-	if err := m.stores["moon"].Replace(nil, ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Source(nil).WaitForSync(t.Context()); err != nil {
+	if err := m.CheckSynced(); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestAWatchEndsWhenItIsStopped stops it while it has something to tell that nobody reads. synctest fails if what works for
-// the watch is left behind.
-func TestAWatchEndsWhenItIsStopped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		objects := watch.NewFakeWithChanSize(2, false)
-		w := watchEntries(objects, newServer().kind().Record)
-		objects.Add(object("first", "a"))
-		objects.Add(object("second", "b"))
-		<-w.ResultChan()
-		w.Stop()
-		w.Stop()
-		if !objects.IsStopped() {
-			t.Error("the watch of the objects goes on")
+	for namespace, want := range map[string]int{"orbit": 1, "moon": 0, "sun": 0} {
+		if got := len(m.ByIndex(namespace, "w")); got != want {
+			t.Errorf("%d objects in %s, want %d", got, namespace, want)
 		}
-	})
-}
-
-// TestTheEndOfWhatThereIsAtFirstIsPassedOn is how a stream of objects says that all have been told.
-func TestTheEndOfWhatThereIsAtFirstIsPassedOn(t *testing.T) {
-	bookmark := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		ResourceVersion: "7", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
-	}}
-	event, concerns := toEntry(watch.Event{Type: watch.Bookmark, Object: bookmark}, newServer().kind().Record)
-	e, ok := event.Object.(*entry[string])
-	if !concerns || !ok {
-		t.Fatalf("%t: %+v", concerns, event)
-	}
-	if of := e.GetObjectMeta(); of.GetResourceVersion() != "7" ||
-		of.GetAnnotations()[metav1.InitialEventsAnnotationKey] != "true" {
-		t.Errorf("%+v", of)
+		if got := m.Get(types.NamespacedName{Namespace: namespace, Name: "o"}); (got != nil) != (want == 1) {
+			t.Errorf("o in %s: %v", namespace, got)
+		}
 	}
 }

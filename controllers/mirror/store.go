@@ -6,6 +6,7 @@ package mirror
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,51 +14,62 @@ import (
 
 // store holds the records of one namespace's objects, or of all. A Reflector fills it.
 type store[R any] struct {
-	same  func(a, b R) bool
-	index func(R) []string
+	index func(*R) []string
 	// changed is called, after the change, with what changed. It isn't called for what is there at first.
 	changed func([]Change[R])
-	// filled is closed when the store has been filled for the first time.
-	filled chan struct{}
-	once   sync.Once
+	// synced is closed when the store has been filled for the first time.
+	synced chan struct{}
 
 	mu      sync.RWMutex
-	records map[key]R
-	// indexed are the names of the objects by the names that index gives their records.
+	records map[key]*R
+	// indexed are the names of the objects by the values that index gives their records.
 	indexed map[key][]string
+	// err is that of the last request for the objects; nil for none.
+	err error
 }
 
-func newStore[R any](same func(a, b R) bool, index func(R) []string, changed func([]Change[R])) *store[R] {
+func newStore[R any](index func(*R) []string, changed func([]Change[R])) *store[R] {
 	return &store[R]{
-		same: same, index: index, changed: changed, filled: make(chan struct{}),
-		records: map[key]R{}, indexed: map[key][]string{},
+		index: index, changed: changed, synced: make(chan struct{}), records: map[key]*R{}, indexed: map[key][]string{},
 	}
 }
 
-func (s *store[R]) get(k key) (R, bool) {
+func (s *store[R]) get(k key) *R {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	record, known := s.records[k]
-	return record, known
+	return s.records[k]
 }
 
-func (s *store[R]) by(k key) []R {
+func (s *store[R]) byIndex(k key) []*R {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var records []R
+	var records []*R
 	for _, name := range s.indexed[k] {
 		records = append(records, s.records[key{k.namespace, name}])
 	}
 	return records
 }
 
-func (s *store[R]) isFilled() bool {
+func (s *store[R]) isSynced() bool {
 	select {
-	case <-s.filled:
+	case <-s.synced:
 		return true
 	default:
 		return false
 	}
+}
+
+// heard takes the error of a request for the objects, nil for none.
+func (s *store[R]) heard(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *store[R]) lastError() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.err
 }
 
 // Add implements cache.ReflectorStore.
@@ -69,7 +81,7 @@ func (s *store[R]) Update(object any) error {
 	if err != nil {
 		return err
 	}
-	s.put(e.key, &e.record)
+	s.put(e.key, e.record)
 	return nil
 }
 
@@ -88,15 +100,13 @@ func (s *store[R]) Replace(objects []any, _ string) error {
 	s.mu.Lock()
 	changes, err := s.replace(objects)
 	s.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	first := false
-	s.once.Do(func() { first = true })
-	if first {
-		close(s.filled)
-	} else {
+	case s.isSynced():
 		s.tell(changes)
+	default:
+		close(s.synced)
 	}
 	return nil
 }
@@ -113,7 +123,7 @@ func (s *store[R]) replace(objects []any) ([]Change[R], error) {
 			return nil, err
 		}
 		delete(gone, e.key)
-		if change, changed := s.set(e.key, &e.record); changed && s.isFilled() {
+		if change, changed := s.set(e.key, e.record); changed && s.isSynced() {
 			changes = append(changes, change)
 		}
 	}
@@ -139,30 +149,27 @@ func (s *store[R]) put(k key, record *R) {
 
 // set sets the record of an object, nil for none, and says whether that changed anything.
 func (s *store[R]) set(k key, now *R) (Change[R], bool) {
-	before, known := s.records[k]
-	if !known && now == nil || known && now != nil && s.same(before, *now) {
+	before := s.records[k]
+	if reflect.DeepEqual(before, now) {
 		return Change[R]{}, false
 	}
-	change := Change[R]{Key: k.namespacedName(), Now: now}
-	if known {
-		kept := before
-		change.Before = &kept
+	if before != nil {
 		s.unindex(k, before)
 		delete(s.records, k)
 	}
 	if now != nil {
-		s.records[k] = *now
-		for _, name := range s.names(*now) {
-			at := key{k.namespace, name}
+		s.records[k] = now
+		for _, value := range s.values(now) {
+			at := key{k.namespace, value}
 			s.indexed[at] = append(s.indexed[at], k.name)
 		}
 	}
-	return change, true
+	return Change[R]{Key: k.namespacedName(), Before: before, Now: now}, true
 }
 
-func (s *store[R]) unindex(k key, record R) {
-	for _, name := range s.names(record) {
-		at := key{k.namespace, name}
+func (s *store[R]) unindex(k key, record *R) {
+	for _, value := range s.values(record) {
+		at := key{k.namespace, value}
 		left := slices.DeleteFunc(s.indexed[at], func(other string) bool { return other == k.name })
 		if len(left) == 0 {
 			delete(s.indexed, at)
@@ -172,8 +179,8 @@ func (s *store[R]) unindex(k key, record R) {
 	}
 }
 
-// names are those by which a record is found, each once.
-func (s *store[R]) names(record R) []string {
+// values are those under which a record is found, each once.
+func (s *store[R]) values(record *R) []string {
 	if s.index == nil {
 		return nil
 	}

@@ -5,6 +5,7 @@ package mirror
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,17 +13,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// entries lists and watches the entries of objects.
-func entries[O Object, R any](objects *cache.ListWatch, recordOf func(O) (R, bool)) *cache.ListWatch {
+// entries lists and watches the entries of objects. heard is called with the error of each request, nil for none.
+func entries[O client.Object, R any](
+	objects *cache.ListWatch, recordOf func(O) *R, heard func(error),
+) *cache.ListWatch {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			if options.ResourceVersion == "0" {
-				// From its own cache the API server gives all objects at once only.
-				options.ResourceVersion = ""
-			}
-			page, err := objects.ListWithContext(ctx, options)
+			page, err := objects.ListWithContext(ctx, latest(options))
+			heard(err)
 			if err != nil {
 				return nil, err
 			}
@@ -30,6 +31,7 @@ func entries[O Object, R any](objects *cache.ListWatch, recordOf func(O) (R, boo
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			watcher, err := objects.WatchWithContext(ctx, options)
+			heard(err)
 			if err != nil {
 				return nil, err
 			}
@@ -38,8 +40,19 @@ func entries[O Object, R any](objects *cache.ListWatch, recordOf func(O) (R, boo
 	}
 }
 
+// latest asks for the objects as they are now. Of a list in pages, another version than none means just that version
+// (https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list), but for "0", from which the
+// API server makes one page of everything. A Reflector gives the version that it knew last, meaning "not older": an API
+// server that has forgotten what came after it would go on to list the objects as they were then.
+func latest(options metav1.ListOptions) metav1.ListOptions {
+	if options.ResourceVersionMatch == "" {
+		options.ResourceVersion = ""
+	}
+	return options
+}
+
 // toEntries makes a page of entries of a page of objects.
-func toEntries[O Object, R any](page runtime.Object, recordOf func(O) (R, bool)) (*entryList[R], error) {
+func toEntries[O client.Object, R any](page runtime.Object, recordOf func(O) *R) (*entryList[R], error) {
 	of, err := meta.ListAccessor(page)
 	if err != nil {
 		return nil, err
@@ -48,10 +61,12 @@ func toEntries[O Object, R any](page runtime.Object, recordOf func(O) (R, bool))
 		ResourceVersion: of.GetResourceVersion(), Continue: of.GetContinue(), RemainingItemCount: of.GetRemainingItemCount(),
 	}}
 	err = meta.EachListItem(page, func(item runtime.Object) error {
-		if object, ok := item.(O); ok {
-			if e := entryOf(object, recordOf); e != nil {
-				list.Items = append(list.Items, *e)
-			}
+		object, ok := item.(O)
+		if !ok {
+			return fmt.Errorf("a %T in a list of %T", item, object)
+		}
+		if e := entryOf(object, recordOf); e != nil {
+			list.Items = append(list.Items, *e)
 		}
 		return nil
 	})
@@ -60,7 +75,7 @@ func toEntries[O Object, R any](page runtime.Object, recordOf func(O) (R, bool))
 
 // toEntry lets pass what concerns objects of which something is kept, as entries. One of which nothing is kept any more is
 // gone. Errors and the ends of what the server has pass too.
-func toEntry[O Object, R any](e watch.Event, recordOf func(O) (R, bool)) (watch.Event, bool) {
+func toEntry[O client.Object, R any](e watch.Event, recordOf func(O) *R) (watch.Event, bool) {
 	object, ok := e.Object.(O)
 	if !ok {
 		return e, true
@@ -92,7 +107,7 @@ type entryWatch struct {
 	stop    func()
 }
 
-func watchEntries[O Object, R any](objects watch.Interface, recordOf func(O) (R, bool)) watch.Interface {
+func watchEntries[O client.Object, R any](objects watch.Interface, recordOf func(O) *R) watch.Interface {
 	w := &entryWatch{objects: objects, entries: make(chan watch.Event), stopped: make(chan struct{})}
 	w.stop = sync.OnceFunc(func() {
 		close(w.stopped)

@@ -89,6 +89,16 @@ func TestAnyWriteMayBeTheLast(t *testing.T) {
 	}
 }
 
+// TestTheMirrorsMayBeBehind has the operator act on what was, as it does when an API server is slow to tell it what is.
+func TestTheMirrorsMayBeBehind(t *testing.T) {
+	t.Parallel()
+	got := play(t, controlplane.NewClient(t), fault{}, (*stage).settleLate).end()
+	got.Readiness = slices.Compact(got.Readiness) // Before it hears of any claim, more of them are not found.
+	if diff := cmp.Diff(theEnd, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func (s *stage) end() end {
 	s.t.Helper()
 	var policy backupv1alpha1.BackupPolicy

@@ -25,6 +25,8 @@ type stage struct {
 	client  client.WithWatch
 	policy  *backupv1alpha1.BackupPolicy
 	process *process
+	// old are the mirrors of an operator that hasn't heard of what happened since the last step.
+	old *controllers.Mirrors
 	// calls are those of all processes.
 	calls []call
 }
@@ -48,7 +50,7 @@ type spec = backupv1alpha1.BackupPolicySpec
 // play plays the story with one fault in it. After each step it has the operator work as it is told to.
 func play(t *testing.T, c client.WithWatch, f fault, work func(*stage)) *stage {
 	t.Helper()
-	s := &stage{t: t, client: c, process: newProcess(t, c, f)}
+	s := &stage{t: t, client: c, process: newProcess(t, c, f), old: controllers.FixedMirrors()}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "deaths-"}}
 	s.must(s.client.Create(t.Context(), ns))
 	s.policy = &backupv1alpha1.BackupPolicy{
@@ -123,12 +125,26 @@ func (s *stage) stumble() {
 	}
 }
 
-func (s *stage) reconcile() (ctrl.Result, error) {
-	s.process.Mirrors = s.mirrors()
+// settleLate has the operator work several times before it hears of what happened since the last step, its own doing
+// included, and then settle.
+func (s *stage) settleLate() {
+	s.t.Helper()
+	for range 3 {
+		// What it returns is for the work queue, which tries again whatever it is.
+		_, _ = s.reconcileWith(s.old)
+	}
+	s.settle()
+	s.old = s.mirrors()
+}
+
+func (s *stage) reconcile() (ctrl.Result, error) { return s.reconcileWith(s.mirrors()) }
+
+func (s *stage) reconcileWith(mirrors *controllers.Mirrors) (ctrl.Result, error) {
+	s.process.Mirrors = mirrors
 	return s.process.Reconcile(s.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(s.policy)})
 }
 
-// mirrors are those of an operator that has heard of everything.
+// mirrors are those of an operator that has heard of every CronJob and claim. No pod holds a claim here.
 func (s *stage) mirrors() *controllers.Mirrors {
 	s.t.Helper()
 	var cronJobs batchv1.CronJobList

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -60,6 +61,9 @@ func (a *auditLog) next() (writes, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() < a.read {
+		return nil, errors.Join(errors.New("audit log: it is shorter than it was"), err)
+	}
 	if _, err := f.Seek(a.read, io.SeekStart); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,8 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 	c.environment.ControlPlane.Etcd.Configure().
 		Set("unsafe-no-fsync", "true").Set("quota-backend-bytes", "8589934592")
 	c.environment.ControlPlane.GetAPIServer().Configure().
-		Set("audit-policy-file", policy).Set("audit-log-path", c.audit.path)
+		Set("audit-policy-file", policy).Set("audit-log-path", c.audit.path).
+		Set("audit-log-maxsize", "1000000") // In MB: it is read as one file.
 	config, err := c.environment.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
