@@ -61,6 +61,7 @@ func (s *sharer) walk(v reflect.Value) {
 		if v.Len() <= sharedLength {
 			v.SetString(s.of(v.String()))
 		}
+	default: // There is no string in it, or it is left as it is.
 	}
 }
 

@@ -8,13 +8,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 )
 
 // TestAControllerWaitsForTheObjects keeps a restart from taking every object for gone.
@@ -36,30 +29,21 @@ func TestAControllerWaitsForTheObjects(t *testing.T) {
 
 // TestWhyObjectsAreNotKnownIsTold by the check and by what waits for them.
 func TestWhyObjectsAreNotKnownIsTold(t *testing.T) {
-	refused := func(context.Context, metav1.ListOptions) (runtime.Object, error) {
-		return nil, apierrors.NewForbidden(corev1.Resource("words"), "", errors.New("not for you"))
+	m := New(words, newServer().listWatch)
+	m.stores[""].heard(errors.New("not for you"))
+	const want = "the words of all namespaces are not known yet: not for you"
+	if err := m.CheckSynced(); err == nil || err.Error() != want {
+		t.Errorf("not known: %v", err)
 	}
-	m := New(words, func(string) *cache.ListWatch {
-		return &cache.ListWatch{ListWithContextFunc: refused, WatchFuncWithContext: newServer().watch}
-	})
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() { ended <- m.Start(ctx) }()
-	for !tells(m.CheckSynced()) {
-		time.Sleep(time.Millisecond)
-	}
 	cancel()
-	if err := m.Source(nil).WaitForSync(ctx); !tells(err) || !errors.Is(err, context.Canceled) {
+	if err := m.Source(nil).WaitForSync(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), want) {
 		t.Errorf("waited in vain: %v", err)
 	}
-	if err := <-ended; err != nil {
-		t.Error(err)
+	m.stores[""].heard(nil)
+	if err := m.CheckSynced(); err == nil || strings.Contains(err.Error(), "not for you") {
+		t.Errorf("not known, but no longer refused: %v", err)
 	}
-}
-
-func tells(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "the words of all namespaces are not known yet: ") &&
-		strings.Contains(err.Error(), "not for you")
 }
 
 func TestAMirrorHasOneController(t *testing.T) {
