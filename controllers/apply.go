@@ -16,10 +16,6 @@ import (
 // applyCronJob applies the CronJob by server-side apply, unless the current one already has every field as wanted and no
 // other of ours. What the API server adds by default is not compared, because it isn't ours.
 func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
-	fields, err := appliedFields(wanted)
-	if err != nil {
-		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
-	}
 	if current.awaitsAdoption {
 		adopted, err := r.adoptCronJob(ctx, wanted)
 		if err != nil {
@@ -29,12 +25,16 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 			current = cronJobRecordOf(adopted)
 		}
 	}
-	wantedOwn, err := digestOf(fields)
+	wantedOwn, err := digestOf(wanted)
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
 	if current.own == wantedOwn {
 		return nil
+	}
+	fields, err := appliedFields(wanted)
+	if err != nil {
+		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
 	object := &unstructured.Unstructured{Object: fields}
 	return r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)

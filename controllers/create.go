@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -25,7 +26,7 @@ import (
 // what somebody else has made. Server-side apply then takes over the fields that it would have owned, and only these:
 // the API server has entered all fields as set by the creation, the ones that it added by default as well.
 
-// annotationCreatedAs is, on a CronJob that was created and not adopted, the digest of the fields that it was created with.
+// annotationCreatedAs is, on a CronJob that was created and not adopted, a digest of what was asked for.
 // Something else may be wanted by the time of the adoption: other settings, other pods that hold the claims, or what a
 // newer operator makes of them.
 const annotationCreatedAs = "backup.appliance.io/created-as"
@@ -51,21 +52,24 @@ func (r *BackupPolicyReconciler) createOrGetCronJob(
 
 // createCronJob creates the CronJob, unless there is one of its name.
 func (r *BackupPolicyReconciler) createCronJob(ctx context.Context, wanted *batchv1.CronJob) (created bool, err error) {
-	fields, err := appliedFields(wanted)
-	if err != nil {
-		return false, err
-	}
-	createdAs, err := digestOf(fields)
+	text, err := createdAs(wanted)
 	if err != nil {
 		return false, err
 	}
 	object := wanted.DeepCopy()
-	metav1.SetMetaDataAnnotation(&object.ObjectMeta, annotationCreatedAs, createdAs.String())
+	metav1.SetMetaDataAnnotation(&object.ObjectMeta, annotationCreatedAs, text)
 	err = r.Create(ctx, object, FieldOwner)
 	if apierrors.IsAlreadyExists(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// createdAs is what annotationCreatedAs says of a CronJob that is created as it is wanted.
+func createdAs(wanted *batchv1.CronJob) (string, error) {
+	sum := sha256.New()
+	err := json.NewEncoder(sum).Encode(wanted)
+	return fmt.Sprintf("sha256 %x", sum.Sum(nil)), err
 }
 
 // createdEntry is the entry of the fields that the operator has created a CronJob with; nil if it has applied it since.
@@ -114,17 +118,13 @@ func adoption(wanted, current *batchv1.CronJob) ([]byte, error) {
 		metav1.GetControllerOf(current).UID != metav1.GetControllerOf(wanted).UID {
 		return nil, nil
 	}
-	fields, err := appliedFields(wanted)
-	if err != nil {
-		return nil, err
-	}
-	createdAs, err := digestOf(fields)
+	text, err := createdAs(wanted)
 	if err != nil {
 		return nil, err
 	}
 	created.Operation = metav1.ManagedFieldsOperationApply
-	if current.Annotations[annotationCreatedAs] == createdAs.String() {
-		if created.FieldsV1, err = fieldsWithin(created.FieldsV1, fields); err != nil {
+	if current.Annotations[annotationCreatedAs] == text {
+		if created.FieldsV1, err = fieldsWithin(created.FieldsV1, wanted); err != nil {
 			return nil, err
 		}
 	}
@@ -135,8 +135,12 @@ func adoption(wanted, current *batchv1.CronJob) ([]byte, error) {
 	}})
 }
 
-// fieldsWithin is what of a set of fields there is in a value.
-func fieldsWithin(fields *metav1.FieldsV1, value map[string]any) (*metav1.FieldsV1, error) {
+// fieldsWithin is what of a set of fields there is in a CronJob as it is applied.
+func fieldsWithin(fields *metav1.FieldsV1, cronJob *batchv1.CronJob) (*metav1.FieldsV1, error) {
+	value, err := appliedFields(cronJob)
+	if err != nil {
+		return nil, err
+	}
 	var set map[string]any
 	if err := json.Unmarshal([]byte(fields.GetRawString()), &set); err != nil {
 		return nil, fmt.Errorf("managedFields: %w", err)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,17 +20,13 @@ import (
 // ones, with the same values.
 type digest [16]byte
 
-// String is the digest as it is written into annotations.
-func (d digest) String() string { return fmt.Sprintf("sha256 %x", d[:]) }
-
-// digestOf is the digest of fields as they are applied. It leaves its argument as it is.
-func digestOf(fields map[string]any) (digest, error) {
-	data, err := json.Marshal(withoutEmpty(runtime.DeepCopyJSON(fields)))
+// digestOf is the digest that a CronJob has in the cluster once it is applied as it is wanted.
+func digestOf(wanted *batchv1.CronJob) (digest, error) {
+	fields, err := appliedFields(wanted)
 	if err != nil {
 		return digest{}, err
 	}
-	sum := sha256.Sum256(data)
-	return digest(sum[:len(digest{})]), nil
+	return sumOf(fields)
 }
 
 // ownDigest is the digest of what is the operator's own of a CronJob in the cluster.
@@ -38,7 +35,14 @@ func ownDigest(object *batchv1.CronJob) (digest, error) {
 	if err != nil {
 		return digest{}, err
 	}
-	return digestOf(fields)
+	return sumOf(fields)
+}
+
+// sumOf is the digest of fields. It removes from them what is empty.
+func sumOf(fields map[string]any) (digest, error) {
+	sum := sha256.New()
+	err := json.NewEncoder(sum).Encode(withoutEmpty(fields))
+	return digest(sum.Sum(nil)[:len(digest{})]), err
 }
 
 // ownSet is the set of the fields that the operator has applied; empty if it has applied none.
@@ -62,7 +66,10 @@ func ownedFields(cronJob *batchv1.CronJob, set string) (map[string]any, error) {
 	if err := json.Unmarshal([]byte(set), &members); err != nil {
 		return nil, fmt.Errorf("managedFields: %w", err)
 	}
-	all, err := runtime.DefaultUnstructuredConverter.ToUnstructured(cronJob)
+	// Who owns what, and how it goes, is owned by nobody and is much.
+	owned := &batchv1.CronJob{ObjectMeta: cronJob.ObjectMeta, Spec: cronJob.Spec}
+	owned.ManagedFields = nil
+	all, err := runtime.DefaultUnstructuredConverter.ToUnstructured(owned)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +104,11 @@ func membersOf(value any, set map[string]any) any {
 		}
 		return fields
 	case []any:
-		items := []any{}
+		items, wanted := []any{}, itemsOf(set)
 		for _, item := range v {
-			if below, is := itemIn(item, set); is {
-				items = append(items, membersOf(item, below))
+			i := slices.IndexFunc(wanted, func(m member) bool { return same(item, m.key) })
+			if i >= 0 {
+				items = append(items, membersOf(item, wanted[i].below))
 			}
 		}
 		return items
@@ -109,20 +117,25 @@ func membersOf(value any, set map[string]any) any {
 	}
 }
 
-// itemIn finds an item of a list in a set, and what of it is in there.
-func itemIn(item any, set map[string]any) (below map[string]any, is bool) {
-	for member, below := range set {
-		kind, text, _ := strings.Cut(member, ":")
+// member is an item of a list in a set of fields: by which key it is found, and what of it is in there.
+type member struct {
+	key   any
+	below map[string]any
+}
+
+// itemsOf are the items of a list in a set.
+func itemsOf(set map[string]any) []member {
+	items := make([]member, 0, len(set))
+	for name, below := range set {
+		kind, text, _ := strings.Cut(name, ":")
 		var key any
 		if kind != "k" && kind != "v" || utiljson.Unmarshal([]byte(text), &key) != nil {
 			continue
 		}
-		if same(item, key) {
-			below, _ := below.(map[string]any)
-			return below, true
-		}
+		of, _ := below.(map[string]any)
+		items = append(items, member{key, of})
 	}
-	return nil, false
+	return items
 }
 
 // same says whether an item is the one with such a key: itself if it is a scalar, else a few of its fields.

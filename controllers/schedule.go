@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -56,7 +57,7 @@ func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) 
 	if timeZone != "" {
 		var err error
 		// The empty name and Local would mean the operator's own zone, which is nobody's business.
-		if location, err = time.LoadLocation(timeZone); err != nil || timeZone == "Local" {
+		if location, err = loadLocation(timeZone); err != nil || timeZone == "Local" {
 			return nil, &scheduleError{backupv1alpha1.ReasonInvalidTimeZone, fmt.Sprintf(
 				"timeZone %q is not in the tz database: use a name such as America/Sao_Paulo, Europe/Berlin or Etc/UTC",
 				timeZone)}
@@ -81,6 +82,23 @@ func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) 
 		return nil, invalid("there is no such day in any year, so it would never run")
 	}
 	return &Schedule{Line: line, location: location, cron: parsed}, nil
+}
+
+// locations are the time zones that have been read, by name: each takes kilobytes, and many policies share one. There are
+// only as many as the tz database has names.
+var locations sync.Map
+
+// loadLocation is time.LoadLocation, but reads each time zone once.
+func loadLocation(name string) (*time.Location, error) {
+	if known, ok := locations.Load(name); ok {
+		return known.(*time.Location), nil
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, err
+	}
+	known, _ := locations.LoadOrStore(name, location)
+	return known.(*time.Location), nil
 }
 
 // Next is the first time after t at which the schedule starts a run.

@@ -12,14 +12,23 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 )
 
-// writes counts requests that write, by verb and resource, such as "patch cronjobs".
+// writes counts requests that write, by verb and resource, such as "patch cronjobs", and by the code of those that failed,
+// such as "create cronjobs 409".
 type writes map[string]int
+
+// add counts what others count too.
+func (w writes) add(others writes) {
+	for what, n := range others {
+		w[what] += n
+	}
+}
 
 // total is how many there are.
 func (w writes) total() int {
@@ -78,19 +87,22 @@ func (a *auditLog) next() (writes, error) {
 			return nil, err
 		}
 		a.read += int64(len(line))
-		if err := found.add(line); err != nil {
+		if err := found.addEvent(line); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (w writes) add(line []byte) error {
+func (w writes) addEvent(line []byte) error {
 	var event struct {
 		Verb      string `json:"verb"`
 		ObjectRef struct {
 			Resource    string `json:"resource"`
 			Subresource string `json:"subresource"`
 		} `json:"objectRef"`
+		ResponseStatus struct {
+			Code int `json:"code"`
+		} `json:"responseStatus"`
 	}
 	if err := json.Unmarshal(bytes.TrimSpace(line), &event); err != nil {
 		return fmt.Errorf("audit log: %w", err)
@@ -102,8 +114,26 @@ func (w writes) add(line []byte) error {
 	if event.ObjectRef.Subresource != "" {
 		what += "/" + event.ObjectRef.Subresource
 	}
-	w[event.Verb+" "+what]++
+	what = event.Verb + " " + what
+	if code := event.ResponseStatus.Code; code >= http.StatusBadRequest {
+		what += fmt.Sprintf(" %d", code)
+	}
+	w[what]++
 	return nil
+}
+
+// until waits until so many requests of a kind have succeeded, and returns all writes until then.
+func (a *auditLog) until(ctx context.Context, what string, n int) (writes, error) {
+	all := writes{}
+	err := poll(ctx, func() (bool, error) {
+		found, err := a.next()
+		all.add(found)
+		return all[what] >= n, err
+	})
+	if err != nil {
+		return all, fmt.Errorf("wait for %s %d times, of which there were %s: %w", what, n, all, err)
+	}
+	return all, nil
 }
 
 // untilQuiet waits until nothing was written for a while, and returns what was until then, and when the last of it was
@@ -117,9 +147,7 @@ func (a *auditLog) untilQuiet(ctx context.Context) (writes, time.Time, error) {
 		if err != nil {
 			return nil, last, err
 		}
-		for what, n := range found {
-			all[what] += n
-		}
+		all.add(found)
 		switch {
 		case len(found) > 0:
 			last = time.Now()

@@ -86,7 +86,10 @@ func startCluster(ctx context.Context, dir string) (*cluster, error) {
 		Set("unsafe-no-fsync", "true").Set("quota-backend-bytes", "8589934592")
 	c.environment.ControlPlane.GetAPIServer().Configure().
 		Set("audit-policy-file", policy).Set("audit-log-path", c.audit.path).
-		Set("audit-log-maxsize", "1000000") // In MB: it is read as one file.
+		Set("audit-log-maxsize", "1000000"). // In MB: it is read as one file.
+		// Every few minutes the API server would read all objects from etcd to compare them with its cache, which takes it many
+		// seconds that fall into one measurement or another.
+		Set("feature-gates", "DetectCacheInconsistency=false")
 	config, err := c.environment.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)

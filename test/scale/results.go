@@ -11,9 +11,11 @@ type results struct {
 	workers int
 	// bare is what the bare loop took that creates CronJobs, bareApply the one that applies them.
 	bare, bareApply cost
-	// backlog is from the operator's start until the last CronJob stood, all policies having been there.
-	backlog cost
-	// settled is from then until its last write.
+	// backlog is from the operator's readiness until the last CronJob stood, all policies having been there;
+	// backlogFromStart is from its start, and firstReady from its start until its readiness.
+	backlog, backlogFromStart cost
+	firstReady                time.Duration
+	// settled is from the operator's start until its last write.
 	settled time.Duration
 	// applied is how long it took to apply the policies while the operator worked; live is from the first of them until the
 	// last CronJob stood.
