@@ -18,8 +18,10 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -85,9 +87,8 @@ Backups don't need the operator: while it is down, the CronJobs go on, and its s
 }
 
 func (f *operatorFlags) run(ctx context.Context) error {
-	if f.options.RunnerImage == "" {
-		return &usageError{command: "backup-operator operator", err: errors.New(
-			"there is no image for the backups' pods: set --runner-image or $" + runnerImageVariable)}
+	if err := f.check(); err != nil {
+		return &usageError{command: "backup-operator operator", err: err}
 	}
 	log := logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel}))
 	ctrl.SetLogger(log)
@@ -127,9 +128,25 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	return manager.Start(ctx)
 }
 
+// check says what is wrong with the flags.
+func (f *operatorFlags) check() error {
+	if f.options.RunnerImage == "" {
+		return errors.New("there is no image for the backups' pods: set --runner-image or $" + runnerImageVariable)
+	}
+	if f.options.StartGrace <= 0 {
+		return fmt.Errorf("--start-grace %s: runs need some time to start, such as %s",
+			f.options.StartGrace, controllers.DefaultStartGrace)
+	}
+	return nil
+}
+
 func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), backupv1alpha1.AddToScheme(scheme)); err != nil {
+	// Only what the operator speaks of: all that Kubernetes has takes megabytes.
+	known := runtime.SchemeBuilder{
+		backupv1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme,
+	}
+	if err := known.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
 	restConfig, err := ctrl.GetConfig()

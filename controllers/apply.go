@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,7 +39,14 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
 	object := &unstructured.Unstructured{Object: fields}
-	return r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
+	// By force, and so only to the one that was looked at: another one of its name may be somebody else's.
+	object.SetUID(current.uid)
+	err = r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
+	if cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid); ok && cause.Field == "metadata.uid" {
+		// Nothing is wrong with the settings, which is what an invalid object would tell.
+		return fmt.Errorf("CronJob %s has been deleted and made anew by somebody meanwhile", wanted.Name)
+	}
+	return err
 }
 
 // appliedFields are the fields of a CronJob that server-side apply is to own.

@@ -4,12 +4,14 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
@@ -65,5 +67,33 @@ func TestWhatIsNoLongerWantedGoesAtTheAdoption(t *testing.T) {
 		"Namespace", "UID", "ResourceVersion", "Generation", "CreationTimestamp", "ManagedFields")
 	if diff := cmp.Diff(want, got, theirOwn); diff != "" {
 		t.Errorf("(-as applied +as adopted)\n%s", diff)
+	}
+}
+
+// TestOnlyTheCronJobThatWasLookedAtIsApplied: in the instant after it was deleted, somebody else may make one of its name.
+func TestOnlyTheCronJobThatWasLookedAtIsApplied(t *testing.T) {
+	policy := readPolicy(t, "testdata/minimal.yaml")
+	policy.Namespace, policy.UID = namespace(t), "b6f1d3f5-5a5b-4b4c-8f5e-0123456789ab"
+	schedule, f := checkSettings(policy, Options{})
+	if f != nil {
+		t.Fatal(f)
+	}
+	wanted := BuildCronJob(policy, schedule, nil, reconciler.Options)
+	direct := *reconciler
+	direct.Client = controlplane.NewClient(t)
+	gone := &cronJobRecord{uid: "0f2d6b0e-8c39-4a7e-9b0a-0123456789ab", controller: policy.UID}
+	if err := direct.applyCronJob(t.Context(), wanted, gone); !apierrors.IsConflict(err) {
+		t.Errorf("applied to one that is gone: %v", err)
+	}
+	strangers := wanted.DeepCopy()
+	strangers.OwnerReferences, strangers.Spec.Schedule = nil, "59 23 31 12 *"
+	if err := direct.Create(t.Context(), strangers); err != nil {
+		t.Fatal(err)
+	}
+	if err := direct.applyCronJob(t.Context(), wanted, gone); err == nil || !strings.Contains(err.Error(), "made anew by somebody") {
+		t.Errorf("applied to a stranger's: %v", err)
+	}
+	if got := mustGetCronJob(t, policy); got.ResourceVersion != strangers.ResourceVersion {
+		t.Errorf("a stranger's was changed: %+v", got.Spec)
 	}
 }

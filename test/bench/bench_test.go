@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"appliance.io/backup-operator/test/benchmark"
 )
 
 // commandVariable makes the test's binary be the benchmark's command.
@@ -33,7 +35,7 @@ func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "bench-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		program, err = buildProgram(context.Background(), dir)
+		program, err = benchmark.BuildProgram(context.Background(), dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

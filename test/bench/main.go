@@ -21,12 +21,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"appliance.io/backup-operator/test/benchmark"
 )
 
 func main() {
@@ -73,12 +73,10 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	defer lock.Close()
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	logf("working in %s, which is removed at the end", dir)
-	if busy := load(); busy > 0.5 {
-		logf("this machine is busy (load %.1f): the figures are worth little", busy)
-	}
+	benchmark.WarnIfBusy("bench")
 	program := o.program
 	if program == "" && (o.files > 0 || slices.Contains(o.all(), "ours")) {
-		if program, err = buildProgram(ctx, dir); err != nil {
+		if program, err = benchmark.BuildProgram(ctx, dir); err != nil {
 			return err
 		}
 	}
@@ -86,18 +84,6 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 		return benchMany(ctx, w, dir, program, o)
 	}
 	return benchAll(ctx, w, dir, program, o)
-}
-
-func buildProgram(ctx context.Context, dir string) (string, error) {
-	program := filepath.Join(dir, "backup-operator")
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", program, "appliance.io/backup-operator"}
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return "", fmt.Errorf("build backup-operator: %w", err)
-	}
-	return program, nil
 }
 
 func benchAll(ctx context.Context, w io.Writer, dir, program string, o options) error {

@@ -20,14 +20,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
+	"runtime"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/go-logr/logr"
+	"appliance.io/backup-operator/test/benchmark"
 )
 
 func main() {
@@ -49,14 +49,13 @@ func main() {
 
 // run measures everything and prints it.
 func run(ctx context.Context, o options, w io.Writer) error {
-	if busy := load(); busy > 0.5 {
-		logf("this machine is busy (load %.1f): the times are worth little", busy)
-	}
+	benchmark.WarnIfBusy("scale")
 	results, err := measure(ctx, o)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%d policies, %d foreign pods. %s\n\n", o.policies, o.pods, describeMachine())
+	fmt.Fprintf(w, "%d policies, %d foreign pods. %d cores (%s), which the API server, etcd and the operator share.\n\n",
+		o.policies, o.pods, runtime.NumCPU(), benchmark.Processor())
 	printTables(w, o, results)
 	return nil
 }
@@ -72,7 +71,7 @@ func measure(ctx context.Context, o options) (r *results, err error) {
 	logf("working in %s, which is removed at the end", dir)
 	program := o.program
 	if program == "" {
-		if program, err = buildProgram(ctx, dir); err != nil {
+		if program, err = benchmark.BuildProgram(ctx, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -83,18 +82,6 @@ func measure(ctx context.Context, o options) (r *results, err error) {
 	defer func() { err = errors.Join(err, cluster.stop()) }()
 	b := &bench{options: o, cluster: cluster, program: program, dir: dir}
 	return b.run(ctx)
-}
-
-func buildProgram(ctx context.Context, dir string) (string, error) {
-	program := filepath.Join(dir, "backup-operator")
-	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", program, "appliance.io/backup-operator"}
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		return "", fmt.Errorf("build backup-operator: %w", err)
-	}
-	return program, nil
 }
 
 func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, "scale: "+format+"\n", args...) }

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -21,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"appliance.io/backup-operator/test/benchmark"
 )
 
 // operator is the operator in a process of its own.
@@ -151,30 +152,16 @@ func (o *operator) get(ctx context.Context, url string) (string, error) {
 	return string(body), err
 }
 
-// memory is what of the process is in memory, and the most that ever was, in MiB, from proc_pid_status(5).
+// memory is what of the process is in memory, and the most that ever was, in MiB.
 func (o *operator) memory() (now, peak float64, err error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", o.cmd.Process.Pid))
+	file := fmt.Sprintf("/proc/%d/status", o.cmd.Process.Pid)
+	rss, err := benchmark.Bytes(file, "VmRSS")
 	if err != nil {
 		return 0, 0, err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), ":")
-		if name != "VmRSS" && name != "VmHWM" {
-			continue
-		}
-		kib, err := strconv.ParseFloat(strings.Fields(value)[0], 64)
-		if err != nil {
-			return 0, 0, err
-		}
-		if name == "VmRSS" {
-			now = kib / 1024
-		} else {
-			peak = kib / 1024
-		}
-	}
-	return now, peak, lines.Err()
+	hwm, err := benchmark.Bytes(file, "VmHWM")
+	const mib = 1 << 20
+	return float64(rss) / mib, float64(hwm) / mib, err
 }
 
 func freePorts(n int) ([]string, error) {
