@@ -28,9 +28,9 @@ const (
 	indexPolicy = "policy"
 	// indexClaim finds the policies that may name a claim, by the claim's bucket.
 	indexClaim = "claim"
-	// claimBuckets is by how many values policies are indexed for their claims in a namespace. Each value costs several times
-	// the memory of a claim's record, and one for each claim would be too many; with these, a claim that changes has a small
-	// part of its namespace's policies looked through.
+	// claimBuckets is by how many values policies are indexed for their claims in a namespace. Each value takes memory, and
+	// one for each claim would be too many; with these, a claim that changes has a small part of its namespace's policies
+	// looked through.
 	claimBuckets = 64
 )
 

@@ -37,3 +37,6 @@ type results struct {
 	// burstWrites is what the burst took.
 	burstWrites writes
 }
+
+// ofBare is how many times as long something took as the bare loop that creates CronJobs.
+func (r *results) ofBare(c cost) float64 { return c.time.Seconds() / r.bare.time.Seconds() }

@@ -21,10 +21,11 @@ type aim struct {
 
 // aims are held against what was measured; nothing fails if one isn't reached.
 var aims = []aim{
-	{"from readiness until all CronJobs of a backlog stand, of the bare loop's time", 1.2, "%.2f",
-		func(r *results) float64 { return r.backlog.time.Seconds() / r.bare.time.Seconds() }},
+	{"all CronJobs of a backlog stand, of the bare loop's time", 1.2, "%.2f",
+		func(r *results) float64 { return r.ofBare(r.backlogFromStart) }},
 	{"writes at rest", 0, "%.0f", func(r *results) float64 { return float64(r.atRest.total()) }},
 	{"writes after a restart", 0, "%.0f", func(r *results) float64 { return float64(r.afterRestart.total()) }},
+	{"seconds until ready after a restart", 10, "%.1f", func(r *results) float64 { return r.ready.Seconds() }},
 	{"MiB resident at rest", 150, "%.0f", func(r *results) float64 { return r.memory }},
 	{"MiB resident, the most until then", 150, "%.0f", func(r *results) float64 { return r.peak }},
 	{"MiB resident, the most after a restart", 150, "%.0f", func(r *results) float64 { return r.peakAfterRestart }},
@@ -52,6 +53,7 @@ func printTables(w io.Writer, o options, r *results) {
 		{"bare loop: as many applied", r.bareApply.String()},
 		{"backlog: from the operator's start until it is ready", seconds(r.firstReady)},
 		{"… from then until all CronJobs stand", r.backlog.String()},
+		{"… that, of the bare loop's time", fmt.Sprintf("%.2f", r.ofBare(r.backlog))},
 		{"… both", r.backlogFromStart.String()},
 		{"… from the start until the last write, statuses and events being done", seconds(r.settled)},
 		{"… writes", r.firstWrites.String()},
@@ -60,7 +62,6 @@ func printTables(w io.Writer, o options, r *results) {
 		{"… from the last until all CronJobs stand", seconds(r.live - r.applied)},
 		{fmt.Sprintf("at rest for %s: writes", o.rest), r.atRest.String()},
 		{"restart: writes", r.afterRestart.String()},
-		{"… until it is ready", seconds(r.ready)},
 		{"… until all policies have been looked at", seconds(r.caughtUp)},
 		{"MiB resident after the restart", fmt.Sprintf("%.0f", r.memoryAfterRestart)},
 		{"MiB resident after the burst, and the most until then", fmt.Sprintf("%.0f, %.0f", r.memoryAtEnd, r.peakAtEnd)},
