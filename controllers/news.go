@@ -46,9 +46,7 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	if n := delayNews(knownDelay(before), knownDelay(after)); n != nil {
 		all = append(all, *n)
 	}
-	if n := damageNews(before.LastRun, after.LastRun); n != nil {
-		all = append(all, *n)
-	}
+	all = append(all, findingsNews(before.LastRun, after.LastRun)...)
 	for i := range all {
 		all[i].message = cut(all[i].message, maxEventNote)
 	}
@@ -107,17 +105,17 @@ func delayNews(before, after *delay) *news {
 	return &news{corev1.EventTypeWarning, after.reason, actionBackup, after.subject + delaySeparator + after.message, key}
 }
 
-// damageNews is that the last run found damage in an earlier archive, for that is nothing to learn on the day when it is
-// needed.
-func damageNews(before, after *backupv1alpha1.Run) *news {
-	if after == nil || after.DamagedArchive == "" ||
-		before != nil && before.JobUID == after.JobUID && before.DamagedArchive == after.DamagedArchive {
+// findingsNews are what the last run found beside its own backup.
+func findingsNews(before, after *backupv1alpha1.Run) []news {
+	if after == nil || before != nil && before.JobUID == after.JobUID && len(before.Findings) == len(after.Findings) {
 		return nil
 	}
-	return &news{corev1.EventTypeWarning, backupv1alpha1.ReasonArchiveDamaged, actionBackup, fmt.Sprintf(
-		"%s: the archive %s is damaged, or was changed, in the storage; the new one, %s, is whole: check all others with "+
-			"backup-operator verify, and look at the health of the storage", after.Job, after.DamagedArchive, after.Archive),
-		"damage " + after.JobUID}
+	var all []news
+	for i, f := range after.Findings {
+		all = append(all, news{corev1.EventTypeWarning, f.Reason, actionBackup, after.Job + ": " + f.Message,
+			fmt.Sprintf("finding %s %d %s", after.JobUID, i, f.Reason)})
+	}
+	return all
 }
 
 func outcomeWord(outcome backupv1alpha1.Outcome) string {

@@ -40,7 +40,7 @@ func TestStatusTellsWhatWasReused(t *testing.T) {
 		{"all of it damaged", func(r *report.Reuse) {
 			*r = report.Reuse{Previous: "before.tar.zst", NewBytes: 40, VerifiedBytes: 40, DamagedFrames: 2}
 		}, backupv1alpha1.Run{
-			DamagedArchive: "before.tar.zst", BytesNew: ptr.To[int64](40), BytesReused: ptr.To[int64](0),
+			BytesNew: ptr.To[int64](40), BytesReused: ptr.To[int64](0),
 			BytesShared: ptr.To[int64](0), BytesVerified: ptr.To[int64](40),
 		}},
 		{"a method of a newer runner", func(r *report.Reuse) { r.Method = "telepathy" }, backupv1alpha1.Run{
@@ -55,7 +55,7 @@ func TestStatusTellsWhatWasReused(t *testing.T) {
 			past.reported(past.job("run-1", 1, batchv1.JobComplete, ""), said)
 			run := statusOf(t, rsyncPolicy(), past.seen).LastRun
 			got := backupv1alpha1.Run{
-				ReuseMethod: run.ReuseMethod, ReusedFrom: run.ReusedFrom, DamagedArchive: run.DamagedArchive, BytesNew: run.BytesNew,
+				ReuseMethod: run.ReuseMethod, ReusedFrom: run.ReusedFrom, BytesNew: run.BytesNew,
 				BytesReused: run.BytesReused, BytesShared: run.BytesShared, BytesVerified: run.BytesVerified,
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -65,21 +65,27 @@ func TestStatusTellsWhatWasReused(t *testing.T) {
 	}
 }
 
-// TestADamagedArchiveIsToldOnce though the run that found it succeeded.
-func TestADamagedArchiveIsToldOnce(t *testing.T) {
+// Also of a run that succeeded.
+func TestEachFindingIsOneEvent(t *testing.T) {
 	policy, past, said := rsyncPolicy(), newPastRuns(t), good()
-	said.Archive.Reuse = reused()
-	said.Archive.Reuse.DamagedFrames = 1
+	said.Findings = []report.Finding{
+		{Reason: report.FindingArchiveDamaged, Message: "before.tar.zst is damaged: check all archives with backup-operator verify"},
+		{Reason: "ClockAhead", Message: "something that only a newer runner looks for"},
+	}
 	past.reported(past.job("run-1", 1, batchv1.JobComplete, ""), said)
 	before := policy.Status.DeepCopy()
 	after := statusOf(t, policy, past.seen).DeepCopy()
 	wantCondition(t, after, "BackupSucceeded", metav1.ConditionTrue, "Succeeded")
 	all := newsBetween(before, after)
-	last := all[len(all)-1]
+	first, last := all[len(all)-2], all[len(all)-1]
+	if last.reason != "ClockAhead" || first.key == last.key {
+		t.Errorf("the second finding: %+v", last)
+	}
+	last = first
 	if last.reason != "ArchiveDamaged" || last.eventType != corev1.EventTypeWarning {
 		t.Fatalf("told %+v", all)
 	}
-	for _, word := range []string{"before.tar.zst", "a.tar.zst", "backup-operator verify"} {
+	for _, word := range []string{"run-1: ", "before.tar.zst", "backup-operator verify"} {
 		if !strings.Contains(last.message, word) {
 			t.Errorf("%q doesn't say %q", last.message, word)
 		}

@@ -129,6 +129,9 @@ func addFigures(run *backupv1alpha1.Run, said *report.Report) {
 		run.Archive, run.BytesRead, run.BytesWritten, run.Files = a.Name, &a.BytesRead, &a.BytesWritten, &a.Files
 		addReuse(run, a.Reuse)
 	}
+	for _, f := range said.Findings {
+		run.Findings = append(run.Findings, backupv1alpha1.Finding{Reason: string(f.Reason), Message: f.Message})
+	}
 	if w := said.Warnings; w != nil {
 		run.Warnings, run.WarningMessages = &w.Count, w.First
 	}
@@ -146,9 +149,6 @@ func addReuse(run *backupv1alpha1.Run, reuse *report.Reuse) {
 	run.BytesShared, run.BytesVerified = &reuse.SharedBytes, &reuse.VerifiedBytes
 	if reuse.ReusedBytes > 0 {
 		run.ReusedFrom, run.ReuseMethod = reuse.Previous, enumValue(string(reuse.Method))
-	}
-	if reuse.DamagedFrames > 0 {
-		run.DamagedArchive = reuse.Previous
 	}
 }
 

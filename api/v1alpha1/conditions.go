@@ -100,7 +100,7 @@ const (
 	ReasonScheduleMissed = "ScheduleMissed"
 )
 
-// Reasons of events that tell of no condition.
+// Reasons of findings, which are events and stand in status.lastRun.findings.
 const (
 	// ReasonArchiveDamaged: a run found damage in an earlier archive. Its own archive is whole.
 	ReasonArchiveDamaged = "ArchiveDamaged"

@@ -172,11 +172,6 @@ type Run struct {
 	// +optional
 	ReusedFrom string `json:"reusedFrom,omitempty"`
 
-	// damagedArchive is the file name of an earlier archive in which the run found damage, or which was changed meanwhile.
-	// The archive that it made is not affected: it has those parts from the volumes.
-	// +optional
-	DamagedArchive string `json:"damagedArchive,omitempty"`
-
 	// bytesSent is how many bytes rsync transferred.
 	// +optional
 	BytesSent *int64 `json:"bytesSent,omitempty"`
@@ -184,6 +179,12 @@ type Run struct {
 	// files is how many regular files are in the archive.
 	// +optional
 	Files *int64 `json:"files,omitempty"`
+
+	// findings are what the run found wrong beside its own backup, for example an earlier archive that is damaged. A run
+	// that succeeded can have findings; each of them is also an event.
+	// +listType=atomic
+	// +optional
+	Findings []Finding `json:"findings,omitempty"`
 
 	// warnings is how many files changed, vanished or could not be read while they were archived, how many sources were
 	// empty that held files before, and how many parts of the archive before turned out to be damaged.
@@ -194,6 +195,17 @@ type Run struct {
 	// +listType=atomic
 	// +optional
 	WarningMessages []string `json:"warningMessages,omitempty"`
+}
+
+// Finding is something that a run found and that needs an administrator's attention.
+type Finding struct {
+	// reason is the kind of the finding in CamelCase, for example ArchiveDamaged.
+	// +required
+	Reason string `json:"reason,omitempty"`
+
+	// message states what was found and what to do about it.
+	// +optional
+	Message string `json:"message,omitempty"`
 }
 
 // RetainedBackups sums up what backupDirectory holds.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -17,12 +18,18 @@ const MaxBytes = 4096
 // maxMessage bounds the two free texts of a report, so that they can never crowd out the figures.
 const maxMessage = 1024
 
+// maxFindings bounds how many findings a report holds, and maxFinding the text of each.
+const (
+	maxFindings = 8
+	maxFinding  = maxMessage / 2
+)
+
 // ErrNoReport is returned by Decode for a message that is no report: a container that was killed leaves an empty one,
 // and one that never ran the runner leaves somebody else's words.
 var ErrNoReport = errors.New("not a report")
 
 // Encode returns the report as JSON of at most MaxBytes. What doesn't fit is left out in the order of its worth: the
-// oldest of the listed backups first, then the texts of warnings. Counts are never touched.
+// oldest of the listed backups first, then the texts of warnings, then the ends of longer texts. Counts are never touched.
 func Encode(r Report) ([]byte, error) {
 	r.Version = Version
 	r.Message = shorten(r.Message, maxMessage)
@@ -32,6 +39,7 @@ func Encode(r Report) ([]byte, error) {
 		r.Sync = &sync
 	}
 	r.Warnings = shortenWarnings(r.Warnings)
+	r.Findings = shortenFindings(r.Findings, maxFinding)
 	if r.Backups != nil {
 		backups := *r.Backups
 		r.Backups = &backups
@@ -46,11 +54,15 @@ func Encode(r Report) ([]byte, error) {
 			r.Backups.Newest = r.Backups.Newest[:len(r.Backups.Newest)-1]
 		case r.Warnings != nil && len(r.Warnings.First) > 0:
 			r.Warnings.First = r.Warnings.First[:len(r.Warnings.First)-1]
+		case longestFinding(r.Findings) > maxMessage/8:
+			r.Findings = shortenFindings(r.Findings, longestFinding(r.Findings)/2)
 		case len(r.Message) > maxMessage/8:
 			// JSON escapes can blow a text up sixfold.
 			r.Message = shorten(r.Message, len(r.Message)/2)
 		case r.Sync != nil && len(r.Sync.Message) > maxMessage/8:
 			r.Sync.Message = shorten(r.Sync.Message, len(r.Sync.Message)/2)
+		case len(r.Findings) > 0:
+			r.Findings = r.Findings[:len(r.Findings)-1]
 		default:
 			return nil, fmt.Errorf("the report takes %d bytes and no more than %d fit", len(b), MaxBytes)
 		}
@@ -76,6 +88,24 @@ func Decode(message string) (Report, error) {
 }
 
 // shortenWarnings bounds each sentence: a path alone may be 4 KiB long.
+// shortenFindings returns the first findings, each with at most limit bytes of its message.
+func shortenFindings(findings []Finding, limit int) []Finding {
+	out := slices.Clone(findings[:min(len(findings), maxFindings)])
+	for i := range out {
+		out[i].Message = shorten(out[i].Message, limit)
+	}
+	return out
+}
+
+// longestFinding is the length of the longest message, in bytes; 0 if there is none.
+func longestFinding(findings []Finding) int {
+	longest := 0
+	for _, f := range findings {
+		longest = max(longest, len(f.Message))
+	}
+	return longest
+}
+
 func shortenWarnings(w *Warnings) *Warnings {
 	if w == nil {
 		return nil

@@ -24,6 +24,7 @@ func full() Report {
 			VerifiedBytes: 1, DamagedFrames: 1,
 		}},
 		Warnings: &Warnings{Count: 2, First: []string{"data/a: permission denied", "data/b: permission denied"}},
+		Findings: []Finding{{Reason: FindingArchiveDamaged, Message: "appliance-20261121T050000Z.tar.zst is damaged"}},
 		Sync:     &Sync{OK: true, BytesSent: 4, Backups: 7},
 		Backups:  &Backups{Count: 1, Bytes: 4, Newest: []Backup{{Name: "appliance-20261122T050000Z.tar.zst", Bytes: 4}}},
 		Storage:  &Space{Free: 1, Total: 2},
@@ -53,6 +54,7 @@ func TestEncodeAlwaysFits(t *testing.T) {
 	for i := range 1000 {
 		r.Warnings.First = append(r.Warnings.First, strings.Repeat("é", 4000))
 		r.Backups.Newest = append(r.Backups.Newest, Backup{Name: fmt.Sprintf("appliance-%d", i), Bytes: 1 << 60})
+		r.Findings = append(r.Findings, Finding{FindingArchiveDamaged, strings.Repeat("\x03", 4000)})
 	}
 	b, err := Encode(r)
 	if err != nil {
@@ -67,6 +69,9 @@ func TestEncodeAlwaysFits(t *testing.T) {
 	}
 	if got.Warnings.Count != 2 || got.Backups.Count != 1 || got.Archive.Name != r.Archive.Name {
 		t.Errorf("figures were lost: %+v", got)
+	}
+	if len(got.Findings) == 0 || got.Findings[0] != r.Findings[0] {
+		t.Errorf("the first finding was lost: %+v", got.Findings)
 	}
 	if len(r.Backups.Newest) != 1001 {
 		t.Error("Encode changed what it was given")

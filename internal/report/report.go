@@ -78,6 +78,9 @@ type Report struct {
 	Message string `json:"message"`
 	// Archive is the archive that was made; nil if none was.
 	Archive *Archive `json:"archive,omitempty"`
+	// Findings are what an administrator should know of the directories and archives that the run saw, although the run
+	// may have succeeded.
+	Findings []Finding `json:"findings,omitempty"`
 	// Warnings are what went on while files were read.
 	Warnings *Warnings `json:"warnings,omitempty"`
 	// Sync is how the synchronization went; nil if it was not reached or not asked for.
@@ -137,6 +140,20 @@ const (
 	// ReuseCopy means that the run read and wrote the bytes.
 	ReuseCopy ReuseMethod = "copy"
 )
+
+// FindingReason is the kind of a finding, in CamelCase. A newer runner may know kinds that an older operator doesn't.
+type FindingReason string
+
+// FindingArchiveDamaged means that an earlier archive is no longer what was written. The run's own archive is whole.
+const FindingArchiveDamaged FindingReason = "ArchiveDamaged"
+
+// Finding is one thing that a run found.
+type Finding struct {
+	// Reason is its kind.
+	Reason FindingReason `json:"reason"`
+	// Message states what was found and what to do about it.
+	Message string `json:"message"`
+}
 
 // Warnings counts what was worth telling of the files that were read, with the first few of them in words.
 type Warnings struct {

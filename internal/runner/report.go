@@ -16,12 +16,19 @@ import (
 // conclude completes the report and returns the exit status.
 func (r *run) conclude() int {
 	r.describeDirectories()
+	r.findDamage()
 	r.report.CompletionTime = r.now().UTC().Truncate(time.Second)
 	outcome, reason, message, exit := r.verdict()
-	message += r.describeDamage()
 	r.report.Outcome, r.report.Reason, r.report.Message = outcome, reason, message
 	r.log.Info("done", "outcome", outcome, "reason", reason, "message", message)
 	return exit
+}
+
+// find adds a finding to the report and logs it.
+func (r *run) find(reason report.FindingReason, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	r.log.Warn("found a problem", "reason", reason, "message", message)
+	r.report.Findings = append(r.report.Findings, report.Finding{Reason: reason, Message: message})
 }
 
 // verdict says how the run ended. A fault comes before an incomplete archive, the first fault before later ones.

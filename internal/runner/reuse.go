@@ -69,14 +69,9 @@ func (r *run) reportReuse(reuse archive.Reuse) {
 		VerifiedBytes: reuse.VerifiedBytes, DamagedFrames: r.made.Summary.Warnings.Damaged,
 	}
 	r.report.Archive.Reuse = said
-	if said.DamagedFrames == 0 {
-		return
-	}
-	if said.Previous == "" && r.previous != nil {
+	if said.DamagedFrames > 0 && said.Previous == "" && r.previous != nil {
 		said.Previous = filepath.Base(r.previous.Name())
 	}
-	r.log.Error("an earlier archive is damaged; this run's own is whole", "damaged", said.Previous,
-		"frames", said.DamagedFrames, "fix", r.damageFix())
 }
 
 // describeReuse says in words how much of an archive is new and how much was reused, as the end of a sentence that
@@ -101,21 +96,17 @@ func describeReuse(reuse *report.Reuse) string {
 		reuse.Previous, how)
 }
 
-// describeDamage says what was found to be wrong with an earlier archive, and what to do; empty if nothing was. A retry
-// that goes on from the archive of an earlier attempt knows that there was something, but no more which archive it was.
-func (r *run) describeDamage() string {
+// findDamage adds a finding if something was wrong with an earlier archive. A retry that continues from the archive of an
+// earlier attempt knows that there was damage, but not in which archive.
+func (r *run) findDamage() {
 	if r.made == nil || r.made.Summary.Warnings.Damaged == 0 {
-		return ""
+		return
 	}
 	damaged := "before it"
 	if reuse := r.report.Archive.Reuse; reuse != nil {
 		damaged = reuse.Previous
 	}
-	return fmt.Sprintf("; the archive %s is damaged, or was changed, in the storage, and what could not be relied on was made "+
-		"anew from the sources: %s", damaged, r.damageFix())
-}
-
-func (r *run) damageFix() string {
-	return fmt.Sprintf("check all archives with backup-operator verify --directory %s --backup all, and look at the health of "+
-		"the storage", r.config.Directory)
+	r.find(report.FindingArchiveDamaged, "the archive %s is damaged, or was changed, in the storage; the new one, %s, is whole, "+
+		"because what could not be relied on was read from the sources again: check all archives with backup-operator verify "+
+		"--directory %s --backup all, and check the health of the storage", damaged, r.made.File, r.config.Directory)
 }

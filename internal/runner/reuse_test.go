@@ -153,6 +153,15 @@ func (h *atWarning) Handle(ctx context.Context, record slog.Record) error {
 	return h.Handler.Handle(ctx, record)
 }
 
+// findings are a report's findings, a line each.
+func findings(r report.Report) string {
+	var lines strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintf(&lines, "%s: %s\n", f.Reason, f.Message)
+	}
+	return lines.String()
+}
+
 // succeedWhileTouched does a run in whose midst, when it comes across a socket, somebody touches an earlier archive.
 func (b *bench) succeedWhileTouched(file string) report.Report {
 	b.t.Helper()
@@ -183,8 +192,8 @@ func TestAnArchiveThatChangesWhileItIsReusedIsNotTrusted(t *testing.T) {
 	if reuse.Previous != first.Archive.Name || reuse.ReusedBytes != 0 || reuse.DamagedFrames != 1 {
 		t.Errorf("reported %+v", reuse)
 	}
-	if second.Warnings == nil || second.Warnings.Count != 1 || !strings.Contains(second.Message, "was changed") {
-		t.Errorf("warned %+v, %q", second.Warnings, second.Message)
+	if second.Warnings == nil || second.Warnings.Count != 1 || !strings.Contains(findings(second), "was changed") {
+		t.Errorf("warned %+v, found %+v", second.Warnings, second.Findings)
 	}
 	b.holds("2 3", "2 3")
 	if third := b.succeed(); third.Archive.Reuse.ReusedBytes == 0 || third.Warnings != nil {
@@ -208,8 +217,8 @@ func TestDamageInAnEarlierArchiveIsReportedAndNotCarriedOn(t *testing.T) {
 		t.Errorf("reported %+v", reuse)
 	}
 	for _, word := range []string{first.Archive.Name + " is damaged, or was changed, in the storage", "backup-operator verify"} {
-		if !strings.Contains(second.Message, word) {
-			t.Errorf("%q doesn't say %q", second.Message, word)
+		if !strings.Contains(findings(second), word) {
+			t.Errorf("%+v don't mention %q", second.Findings, word)
 		}
 	}
 	if second.Warnings == nil || second.Warnings.Count != 1 || !strings.Contains(second.Warnings.First[0], "damaged") {
@@ -236,7 +245,7 @@ func TestARetryStillTellsOfTheDamage(t *testing.T) {
 	b.put(b.config.RsyncDirectory, "in the way")
 	for range 2 {
 		r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
-		if !strings.Contains(r.Message, "damaged, or was changed, in the storage") {
+		if !strings.Contains(findings(r), "damaged, or was changed, in the storage") {
 			t.Errorf("it says %q", r.Message)
 		}
 	}
