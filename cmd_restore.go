@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +121,10 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 	if result.Unowned > 0 {
 		log.Info("owners could not be set, which takes root: the files are the user's who restores", "entries", result.Unowned)
 	}
+	if len(result.Refused) > 0 {
+		log.Warn("the target does not take these extended attributes; everything else of the files is restored",
+			"attributes", counts(result.Refused))
+	}
 	attributes := []any{
 		"backup", b.File, "files", result.Files, "kept", result.Kept, "directories", result.Directories,
 		"bytes", result.Bytes, "duration", time.Since(began).Round(time.Millisecond),
@@ -130,6 +136,15 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 	log.Error("restored, but not all of it", append(attributes, "lost", result.Lost, "differing", result.Differing,
 		"failed", result.Failed, "partial", result.Partial, "unmatched", result.Unmatched)...)
 	return exitStatus(report.ExitIncomplete)
+}
+
+// counts writes down how many there are of each name.
+func counts(of map[string]int64) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, fmt.Sprintf("%s: %d", quotePath(name), of[name]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // explainRestore says what to do about an error.

@@ -87,6 +87,28 @@ func TestXattrTroubleIsTold(t *testing.T) {
 	}
 }
 
+// An NFSv4 ACL can't be restored anywhere but on NFS, and may not be readable at all. Neither makes a backup incomplete.
+func TestAttributesOfTheFileSystemAreNotArchived(t *testing.T) {
+	names := "system.nfs4_acl\x00system.nfs4_dacl\x00system.ntfs_attrib\x00system.posix_acl_access\x00security.selinux\x00trusted.x\x00user.x\x00"
+	r := fakeXattrs(names, func(name string) (string, error) {
+		switch name {
+		case accessACL:
+			return string(acl([3]uint32{1, 7, 0}, [3]uint32{4, 0, 0}, [3]uint32{0x20, 1, 0})), nil
+		case "security.selinux", "trusted.x", "user.x":
+			return "1", nil
+		}
+		return "", unix.EIO
+	})
+	got, err := r.records()
+	want := []record{
+		{"SCHILY.acl.access", "user::rwx\ngroup::---\nother::--x\n"},
+		{"SCHILY.xattr.security.selinux", "1"}, {"SCHILY.xattr.trusted.x", "1"}, {"SCHILY.xattr.user.x", "1"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(record{})); diff != "" || err != nil {
+		t.Errorf("records (-want +got):\n%s\nerror %v", diff, err)
+	}
+}
+
 func TestFileSystemsWithoutXattrs(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOTSUP, unix.ENOSYS} {
 		r := xattrReader{list: func([]byte) (int, error) { return 0, errno }}

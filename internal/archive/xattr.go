@@ -62,6 +62,9 @@ func (r xattrReader) records() ([]record, error) {
 	var failed error
 	room := maxAttributes
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+		if !isArchived(name) {
+			continue
+		}
 		value, err := fill(func(dst []byte) (int, error) { return r.get(name, dst) })
 		if err == nil {
 			var rec record
@@ -78,6 +81,13 @@ func (r xattrReader) records() ([]record, error) {
 		}
 	}
 	return records, failed
+}
+
+// isArchived reports whether an attribute goes into the archive. Attributes in system. belong to the file system and not
+// to the file: NFSv4 ACLs, the DOS attributes of NTFS and CIFS. No other file system takes them. POSIX ACLs, which every
+// file system keeps there, are the exception.
+func isArchived(name string) bool {
+	return !strings.HasPrefix(name, "system.") || name == accessACL || name == defaultACL
 }
 
 // ignoreAbsent drops the errors that mean that there is nothing to be read.

@@ -99,6 +99,25 @@ func (l *ledger) unowned() {
 	l.result.Unowned++
 }
 
+// maxRefused is how many names of attributes are counted one by one.
+const maxRefused = 10
+
+// OtherAttributes stands in Result.Refused for all attributes beyond the first few names.
+const OtherAttributes = "others"
+
+// refuse counts an attribute that the target doesn't take.
+func (l *ledger) refuse(name string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.result.Refused == nil {
+		l.result.Refused = map[string]int64{}
+	}
+	if _, seen := l.result.Refused[name]; !seen && len(l.result.Refused) >= maxRefused {
+		name = OtherAttributes
+	}
+	l.result.Refused[name]++
+}
+
 // progress is how far it is.
 func (l *ledger) progress() Progress {
 	l.mutex.Lock()

@@ -20,9 +20,6 @@ const (
 	setIDs     = unix.S_ISUID | unix.S_ISGID
 )
 
-// errNoRoom means that an attribute is bigger than the target's file system takes.
-var errNoRoom = errors.New("too big for the attributes of a file here")
-
 // handle is how the metadata of a file is reached: an open file, or one that can't be opened by its name in an open
 // directory.
 type handle struct {
@@ -67,7 +64,7 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 	var failed error
 	mode := e.Mode
 	try := func(what string, err error) error {
-		if err != nil && !concernsOneFile(err) && !errors.Is(err, errNoRoom) {
+		if err != nil && !concernsOneFile(err) {
 			return fmt.Errorf("set %s of %q: %w", what, path, err)
 		}
 		if err != nil {
@@ -87,7 +84,7 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 		dropACLs(h)
 	}
 	if header != nil {
-		if err := setXattrs(h, header, try); err != nil {
+		if err := r.setXattrs(h, header, try); err != nil {
 			return err
 		}
 	}
@@ -110,29 +107,6 @@ func (r *restorer) chown(h handle, e *index.Entry) (owned bool, err error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// setXattrs sets extended attributes and access control lists.
-func setXattrs(h handle, header *tarstream.Header, try func(string, error) error) error {
-	for _, x := range header.Xattrs {
-		err := retry(func() error { return h.setXattr(x.Name, x.Value) })
-		if errors.Is(err, unix.ENOSPC) {
-			// ext4 says so where an attribute is too big for it. If the disk is full, the next file tells.
-			err = fmt.Errorf("%w: %w", errNoRoom, err)
-		}
-		if err := try("attribute "+strconv.Quote(x.Name), err); err != nil {
-			return err
-		}
-	}
-	if header.AccessACL != nil {
-		if err := try("access control list", retry(func() error { return h.setXattr(accessACL, header.AccessACL) })); err != nil {
-			return err
-		}
-	}
-	if header.DefaultACL != nil {
-		return try("default access control list", retry(func() error { return h.setXattr(defaultACL, header.DefaultACL) }))
-	}
-	return nil
 }
 
 // dropACLs removes access control lists, which a file gets from its directory when it is made, or had before. Most have

@@ -111,6 +111,9 @@ type Result struct {
 	Lost, Differing, Failed, Partial int64
 	// Unowned is the number of entries whose owner couldn't be set, because that takes root. That is no warning.
 	Unowned int64
+	// Refused counts, by name, the extended attributes in security., trusted. and system. that the target doesn't take. They
+	// belong to the system that the files were on: that is no warning.
+	Refused map[string]int64
 	// Unmatched are the patterns to include that matched nothing.
 	Unmatched []string
 }

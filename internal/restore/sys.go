@@ -102,7 +102,7 @@ func concernsOneFile(err error) bool {
 	for _, one := range []error{
 		unix.EACCES, unix.EPERM, unix.ENAMETOOLONG, unix.EINVAL, unix.EFBIG, unix.EOPNOTSUPP, unix.EILSEQ, unix.EEXIST,
 		unix.EISDIR, unix.ENOTDIR, unix.ENOTEMPTY, unix.ELOOP, unix.ENXIO, unix.EMLINK, unix.ETXTBSY, unix.EOVERFLOW,
-		unix.E2BIG, unix.ERANGE, // attributes that are too big
+		unix.E2BIG, unix.ERANGE, errNoRoom, // attributes that are too big
 		unix.EXDEV, unix.EBUSY, // something is mounted below the target, or on what is to be replaced
 	} {
 		if errors.Is(err, one) {
