@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
 	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/catalog"
@@ -52,7 +52,7 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 		err := errors.New("--directory: give the directory that holds the backups")
 		return nil, &usageError{command: cmd.CommandPath(), err: err}
 	}
-	backups, err := catalog.List(c.directory, c.prefix)
+	backups, err := catalog.List(c.directory, c.prefix, time.Now())
 	if err != nil {
 		return nil, &invalidError{fmt.Errorf("--directory: %w", err)}
 	}
@@ -72,34 +72,6 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 		return nil, &invalidError{err}
 	}
 	return backups[i : i+1], nil
-}
-
-// newest finds the newest complete backup.
-func newest(backups []catalog.Backup, note io.Writer) (catalog.Backup, error) {
-	var prefixes []string
-	for _, b := range backups {
-		if b.State != catalog.Foreign && !slices.Contains(prefixes, b.Name.Prefix) {
-			prefixes = append(prefixes, b.Name.Prefix)
-		}
-	}
-	if len(prefixes) > 1 {
-		slices.Sort(prefixes)
-		return catalog.Backup{}, fmt.Errorf("there are backups of %s: choose one with --prefix", strings.Join(prefixes, ", "))
-	}
-	for _, b := range backups {
-		switch b.State {
-		case catalog.Complete:
-			return b, nil
-		case catalog.Foreign:
-		default:
-			fmt.Fprintf(note, "%s is newer and passed over: it is %s. To take it, give --backup %s\n",
-				b.File, strings.ToLower(string(b.State)), b.File)
-		}
-	}
-	if len(backups) == 0 {
-		return catalog.Backup{}, errors.New("there are no backups")
-	}
-	return catalog.Backup{}, errors.New("there is no complete backup; to take another one, give its name with --backup")
 }
 
 // backupFile is a backup's file. Reading it leaves the page cache as it was found.

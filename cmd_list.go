@@ -49,7 +49,7 @@ modification, path. Patterns are those of "restore". As JSON, each entry is one 
 			if len(long.include)+len(long.exclude) > 0 {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--include and --exclude go with --long BACKUP")}
 			}
-			backups, err := catalog.List(directory, prefix)
+			backups, err := catalog.List(directory, prefix, time.Now())
 			if err != nil {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--directory: %w", err)}
 			}

@@ -66,6 +66,8 @@ type Header struct {
 	Run string `json:"run,omitempty"`
 	// CreatedAt is when the run began, in UTC.
 	CreatedAt time.Time `json:"createdAt"`
+	// Sequence is greater in archives that were made later, whatever the clock said; 0 in archives of older versions.
+	Sequence int64 `json:"sequence,omitempty"`
 	// Tool is the program and version that wrote the archive.
 	Tool string `json:"tool,omitempty"`
 	// Level is the zstd level that it was written at. Write sets it.

@@ -62,7 +62,7 @@ func put(t *testing.T, path, content string) {
 
 func list(t *testing.T, dir, prefix string) []Backup {
 	t.Helper()
-	backups, err := List(dir, prefix)
+	backups, err := List(dir, prefix, day0.AddDate(1, 0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestListTellsWhatIsWhat(t *testing.T) {
 	if all := list(t, dir, ""); len(all) != len(want)+1 || !slices.ContainsFunc(all, func(b Backup) bool { return b.File == other.File }) {
 		t.Errorf("without a prefix %d are listed", len(all))
 	}
-	if _, err := List(filepath.Join(dir, "nowhere"), ""); !errors.Is(err, os.ErrNotExist) {
+	if _, err := List(filepath.Join(dir, "nowhere"), "", day0); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that isn't there: %v", err)
 	}
 }

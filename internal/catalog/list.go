@@ -4,12 +4,12 @@
 package catalog
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"appliance.io/backup-operator/internal/archive"
 	"golang.org/x/sys/unix"
@@ -38,6 +38,8 @@ type Backup struct {
 	Name Name
 	// Bytes is the archive's size.
 	Bytes int64
+	// Ahead says that the time in the name had yet to come when the backup was listed: the clock was wrong then, or is now.
+	Ahead bool
 	// State is what the archive is good for.
 	State State
 	// Header says whose it is. It is empty for a foreign file, and may be for a damaged one.
@@ -51,10 +53,10 @@ type Backup struct {
 // Good reports whether the archive can be restored.
 func (b Backup) Good() bool { return b.State == Complete || b.State == Incomplete }
 
-// List returns the backups in a directory, newest first, with what each says about itself. An empty prefix lists all
-// prefixes. An archive that can't be read is listed as damaged rather than failing the list, because the others are
-// still there; only a directory that can't be read is an error.
-func List(dir, prefix string) ([]Backup, error) {
+// List returns the backups in a directory, the one made last first, with what each says about itself. An empty prefix
+// lists all prefixes. An archive that can't be read is listed as damaged rather than failing the list, because the others
+// are still there; only a directory that can't be read is an error.
+func List(dir, prefix string, now time.Time) ([]Backup, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list the backups in %s: %w", dir, err)
@@ -69,13 +71,14 @@ func List(dir, prefix string) ([]Backup, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			continue // Pruned by a run between the listing and now.
 		}
+		b.Ahead = name.Time.After(now.Add(clockTolerance))
 		backups = append(backups, b)
 	}
 	slices.SortFunc(backups, newestFirst)
 	return backups, nil
 }
 
-// Merge unites the listings of a backup directory and its mirror, newest first: where both have a backup, the first
+// Merge unites the listings of a backup directory and its mirror, the one made last first: where both have a backup, the first
 // one's entry stands.
 func Merge(here, mirror []Backup) []Backup {
 	union := slices.Clone(here)
@@ -86,12 +89,6 @@ func Merge(here, mirror []Backup) []Backup {
 	}
 	slices.SortFunc(union, newestFirst)
 	return union
-}
-
-// newestFirst orders backups by their names' times, so the order doesn't depend on the times of files, which copying
-// changes.
-func newestFirst(a, b Backup) int {
-	return cmp.Or(b.Name.Time.Compare(a.Name.Time), cmp.Compare(b.File, a.File))
 }
 
 // inspect reads what one archive says about itself. The error is only ever that the file is gone.

@@ -48,13 +48,14 @@ func (r *run) archive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	known := r.known()
 	header := archive.Header{
 		Format: archive.Format, Policy: r.config.Policy, Run: r.config.Run,
-		CreatedAt: now.Truncate(time.Second), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
+		CreatedAt: now.Truncate(time.Second), Sequence: catalog.NextSequence(known, now), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
 	}
 	r.log.Info("archiving", "archive", pending.Name())
 	began := time.Now()
-	result, err := r.write(ctx, pending, header)
+	result, err := r.write(ctx, pending, header, known)
 	if err != nil {
 		return r.explainWrite(pending, errors.Join(err, pending.Abort()))
 	}
@@ -85,11 +86,13 @@ func (r *run) archive(ctx context.Context) error {
 }
 
 // write writes the archive into the partial file, telling of progress and warnings.
-func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header archive.Header) (archive.Result, error) {
+func (r *run) write(
+	ctx context.Context, pending *catalog.NewBackup, header archive.Header, known []catalog.Backup,
+) (archive.Result, error) {
 	progress := r.watchArchive()
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
-	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(), archive.Options{
+	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(known), archive.Options{
 		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, VerifyRuns: r.config.VerifyRuns,
 		Previous: r.previous, Destinations: r.destinations(), Checksums: pending.Checksums(),
 		Progress: progress.set, Warn: warnings.add,

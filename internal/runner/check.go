@@ -137,7 +137,7 @@ func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
 	if err == nil {
 		err = catalog.TestWrite(dir, r.config.Prefix)
 	}
-	backups, listErr := catalog.List(dir, r.config.Prefix)
+	backups, listErr := r.list(dir)
 	if err != nil {
 		return backups, directoryFault(flag, dir, err)
 	}

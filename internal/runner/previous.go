@@ -10,18 +10,28 @@ import (
 	"appliance.io/backup-operator/internal/catalog"
 )
 
-// sourcesWithPast returns the run's sources with what earlier backups tell of them. These are looked for in the mirror
-// as well: where a source isn't mounted, the backup directory may not be either.
-func (r *run) sourcesWithPast() []archive.Source {
+// list lists the run's own backups in a directory.
+func (r *run) list(dir string) ([]catalog.Backup, error) {
+	return catalog.List(dir, r.config.Prefix, r.now())
+}
+
+// known are the backups that the run can see before it makes its own. They are looked for in the mirror as well: where a
+// source isn't mounted, the backup directory may not be either.
+func (r *run) known() []catalog.Backup {
 	var there []catalog.Backup
 	if r.config.RsyncDirectory != "" {
-		listing, err := catalog.List(r.config.RsyncDirectory, r.config.Prefix)
+		listing, err := r.list(r.config.RsyncDirectory)
 		if err != nil {
 			r.log.Debug("no earlier backups in the rsync directory", "error", err)
 		}
 		there = listing
 	}
-	held := heldFiles(catalog.Merge(r.here, there), r.config.Policy)
+	return catalog.Merge(r.here, there)
+}
+
+// sourcesWithPast returns the run's sources with what earlier backups tell of them.
+func (r *run) sourcesWithPast(known []catalog.Backup) []archive.Source {
+	held := heldFiles(known, r.config.Policy)
 	sources := slices.Clone(r.config.Sources)
 	for i := range sources {
 		sources[i].HeldFiles = held[sources[i].Name]

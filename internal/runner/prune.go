@@ -32,7 +32,7 @@ func (r *run) prune(ctx context.Context) error {
 
 // pruneDirectory removes what retention says, oldest first. What can't be removed doesn't keep the rest from it.
 func (r *run) pruneDirectory(ctx context.Context, flag, dir string) error {
-	backups, err := catalog.List(dir, r.config.Prefix)
+	backups, err := r.list(dir)
 	if err != nil {
 		return err
 	}

@@ -78,14 +78,14 @@ func (r *run) describeDirectories() {
 	if r.held == nil {
 		return // Not reached, or not ours to speak of.
 	}
-	if backups, err := catalog.List(r.config.Directory, r.config.Prefix); err == nil {
+	if backups, err := r.list(r.config.Directory); err == nil {
 		r.report.Backups = r.sumUp(backups)
 	}
 	if space, err := catalog.MeasureSpace(r.config.Directory); err == nil {
 		r.report.Storage = &report.Space{Free: space.Free, Total: space.Total}
 	}
 	if r.report.Sync != nil && r.mirror.reachable() {
-		if backups, err := catalog.List(r.config.RsyncDirectory, r.config.Prefix); err == nil {
+		if backups, err := r.list(r.config.RsyncDirectory); err == nil {
 			r.report.Sync.Backups = r.sumUp(backups).Count
 		}
 	}

@@ -292,7 +292,7 @@ func TestBytesToSendCountTheSidecars(t *testing.T) {
 	b := newBench(t)
 	b.config.RsyncDirectory = ""
 	b.succeed()
-	backups, err := catalog.List(b.config.Directory, "")
+	backups, err := catalog.List(b.config.Directory, "", b.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (b *bench) succeed() report.Report {
 // days draws the backups in a directory, oldest first: the day of the month, with an i behind incomplete ones.
 func (b *bench) days(dir string) string {
 	b.t.Helper()
-	backups, err := catalog.List(dir, "")
+	backups, err := catalog.List(dir, "", b.now)
 	if err != nil {
 		b.t.Fatal(err)
 	}

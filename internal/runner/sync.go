@@ -89,7 +89,7 @@ func (r *run) synchronize(ctx context.Context) error {
 	if err != nil {
 		return directoryFault(flag, dir, err)
 	}
-	here, err := catalog.List(r.config.Directory, r.config.Prefix)
+	here, err := r.list(r.config.Directory)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (r *run) explainSend(err error) error {
 // checkSent looks whether the mirror really has what was sent. rsync said so, but only what is seen there is a reason
 // to remove older backups.
 func (r *run) checkSent(sent []catalog.Backup) error {
-	there, err := catalog.List(r.config.RsyncDirectory, r.config.Prefix)
+	there, err := r.list(r.config.RsyncDirectory)
 	if err != nil {
 		return err
 	}
