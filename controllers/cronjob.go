@@ -60,7 +60,7 @@ func BuildCronJob(
 			SuccessfulJobsHistoryLimit: ptr.To[int32](history),
 			FailedJobsHistoryLimit:     ptr.To[int32](history),
 			JobTemplate: batchv1.JobTemplateSpec{
-				ObjectMeta: templateMeta(policy),
+				ObjectMeta: jobMeta(policy),
 				Spec: batchv1.JobSpec{
 					BackoffLimit:          ptr.To(ptr.Deref(job.BackoffLimit, backoffLimit)),
 					ActiveDeadlineSeconds: ptr.To(ptr.Deref(job.ActiveDeadlineSeconds, activeDeadline)),
@@ -118,6 +118,16 @@ func templateMeta(policy *backupv1alpha1.BackupPolicy) metav1.ObjectMeta {
 	}
 	maps.Copy(labels, labelsFor(policy))
 	return metav1.ObjectMeta{Labels: labels, Annotations: job.Annotations}
+}
+
+// jobMeta is the metadata of the Jobs: that of the pods, and what tells later which settings a run was made with.
+func jobMeta(policy *backupv1alpha1.BackupPolicy) metav1.ObjectMeta {
+	m := templateMeta(policy)
+	if target := syncTarget(&policy.Spec); target != "" {
+		m.Annotations = maps.Clone(m.Annotations)
+		metav1.SetMetaDataAnnotation(&m, backupv1alpha1.AnnotationSyncTarget, target)
+	}
+	return m
 }
 
 // labelsFor are the labels on all that belongs to a policy, from

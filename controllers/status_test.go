@@ -28,16 +28,25 @@ var start = time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)
 type pastRuns struct {
 	t    *testing.T
 	seen observation
+	// policy is the policy as it is when a run starts.
+	policy *backupv1alpha1.BackupPolicy
 }
 
 func newPastRuns(t *testing.T) *pastRuns {
-	return &pastRuns{t: t, seen: observation{pods: map[types.UID][]corev1.Pod{}}}
+	return &pastRuns{t: t, policy: rsyncPolicy(), seen: observation{pods: map[types.UID][]corev1.Pod{}}}
+}
+
+// of has the runs that are added from here on be those of a policy.
+func (p *pastRuns) of(policy *backupv1alpha1.BackupPolicy) *pastRuns {
+	p.policy = policy
+	return p
 }
 
 // job adds a Job that ended so many minutes after start.
 func (p *pastRuns) job(name string, minutes int, condition batchv1.JobConditionType, reason string) types.UID {
 	end := metav1.NewTime(start.Add(time.Duration(minutes) * time.Minute))
-	job := batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "orbit", UID: types.UID("uid-" + name)}}
+	job := batchv1.Job{ObjectMeta: jobMeta(p.policy)}
+	job.Name, job.Namespace, job.UID = name, "orbit", types.UID("uid-"+name)
 	job.CreationTimestamp = metav1.NewTime(end.Add(-time.Minute))
 	job.Status.StartTime = &job.CreationTimestamp
 	job.Spec.ActiveDeadlineSeconds = ptr.To[int64](60)

@@ -73,14 +73,13 @@ func retarget(c conditions, target string) {
 	}
 }
 
-// takeSync takes over how the synchronization went. A run that failed before it says nothing of the mirror, and one that
-// began before the settings named this mirror nothing of this one.
+// takeSync records the result of a run's synchronization. A run that failed before synchronizing says nothing about the
+// mirror, and one that synchronized to another mirror says nothing about this one. The Job itself names its mirror: times
+// of one second cannot order a run and a change of the settings.
 func takeSync(c conditions, run *endedRun) {
-	if run.report == nil || run.report.Sync == nil || c.status.SyncTarget == "" {
-		return
-	}
-	known := c.get(backupv1alpha1.ConditionSynchronized)
-	if known != nil && known.Status == metav1.ConditionUnknown && run.job.CreationTimestamp.Before(&known.LastTransitionTime) {
+	target := c.status.SyncTarget
+	if run.report == nil || run.report.Sync == nil || target == "" ||
+		run.job.Annotations[backupv1alpha1.AnnotationSyncTarget] != target {
 		return
 	}
 	if sync := run.report.Sync; sync.OK {

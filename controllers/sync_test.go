@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ func mirrorPolicy() *backupv1alpha1.BackupPolicy {
 }
 
 func TestTheSyncsTimeIsTold(t *testing.T) {
-	policy, past := mirrorPolicy(), newPastRuns(t)
+	policy := mirrorPolicy()
+	past := newPastRuns(t).of(policy)
 	past.succeeded("run-1", 1)
 	status := statusOf(t, policy, past.seen)
 	synced := status.LastSyncTime
@@ -62,7 +64,8 @@ func TestASuccessSpeaksForItsOwnMirror(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			policy, past := mirrorPolicy(), newPastRuns(t)
+			policy := mirrorPolicy()
+			past := newPastRuns(t).of(policy)
 			past.succeeded("run-1", -3)
 			statusOf(t, policy, past.seen)
 			before := policy.Status.SyncTarget
@@ -74,7 +77,7 @@ func TestASuccessSpeaksForItsOwnMirror(t *testing.T) {
 				!strings.Contains(meta.FindStatusCondition(status.Conditions, "Synchronized").Message, status.SyncTarget) {
 				t.Errorf("synchronized at %v to %q", status.LastSyncTime, status.SyncTarget)
 			}
-			// A run that began before the change went to the mirror of before, whenever it ends.
+			// A run that began before the change went to the previous mirror, whenever it ends.
 			past.seen.jobs[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(start.Add(time.Minute))
 			wantCondition(t, statusOf(t, policy, past.seen), "Synchronized", metav1.ConditionUnknown, "NoRunYet")
 			past.succeeded("run-2", 5)
@@ -85,7 +88,8 @@ func TestASuccessSpeaksForItsOwnMirror(t *testing.T) {
 
 // TestTheMirrorIsTheOneInForce: settings that are refused change nothing about where runs synchronize to.
 func TestTheMirrorIsTheOneInForce(t *testing.T) {
-	policy, past := mirrorPolicy(), newPastRuns(t)
+	policy := mirrorPolicy()
+	past := newPastRuns(t).of(policy)
 	past.succeeded("run-1", 1)
 	statusOf(t, policy, past.seen)
 	policy.Spec.RsyncDirectory = "/elsewhere"
@@ -93,9 +97,30 @@ func TestTheMirrorIsTheOneInForce(t *testing.T) {
 	wantCondition(t, status, "Synchronized", metav1.ConditionTrue, "Succeeded")
 }
 
-// TestSynchronizingAgain after a while without starts anew, and a status from before the mirror was in it stays good.
+// TestSettingsAndRunNowInOneApply: the run's Job is older than the status that names its mirror, and its times are those
+// of the change, to the second.
+func TestSettingsAndRunNowInOneApply(t *testing.T) {
+	policy := mirrorPolicy()
+	past := newPastRuns(t).of(policy)
+	past.succeeded("run-1", -3)
+	statusOf(t, policy, past.seen)
+	for i, startedBefore := range []time.Duration{0, time.Second, time.Hour} {
+		policy.Spec.RsyncDirectory = backupv1alpha1.Directory(fmt.Sprintf("/mirror-%d", i))
+		job := past.job(fmt.Sprintf("run-now-%d", i), 1+i, batchv1.JobComplete, "")
+		past.seen.jobs[len(past.seen.jobs)-1].CreationTimestamp = metav1.NewTime(start.Add(-startedBefore))
+		past.seen.pods[job] = []corev1.Pod{{Status: corev1.PodStatus{Phase: corev1.PodRunning}}}
+		wantCondition(t, statusOf(t, policy, past.seen), "Synchronized", metav1.ConditionUnknown, "NoRunYet")
+		past.seen.pods[job] = nil
+		past.reported(job, good())
+		wantCondition(t, statusOf(t, policy, past.seen), "Synchronized", metav1.ConditionTrue, "Succeeded")
+	}
+}
+
+// TestSynchronizingAgain to a mirror that the last run has synchronized to needs no other run, and a status from before
+// the mirror was in it stays good.
 func TestSynchronizingAgain(t *testing.T) {
-	policy, past := mirrorPolicy(), newPastRuns(t)
+	policy := mirrorPolicy()
+	past := newPastRuns(t).of(policy)
 	past.succeeded("run-1", -3)
 	statusOf(t, policy, past.seen)
 	policy.Status.SyncTarget = ""
@@ -106,6 +131,13 @@ func TestSynchronizingAgain(t *testing.T) {
 	if meta.FindStatusCondition(status.Conditions, "Synchronized") != nil || status.LastSyncTime != nil || status.SyncTarget != "" {
 		t.Errorf("nothing is synchronized, yet: %+v", status)
 	}
+	policy.Spec.FileBackupMode = backupv1alpha1.FileBackupModeRSYNC
+	wantCondition(t, statusOf(t, policy, past.seen), "Synchronized", metav1.ConditionTrue, "Succeeded")
+
+	policy.Spec.FileBackupMode = backupv1alpha1.FileBackupModeArchive
+	past.succeeded("run-2", 1)
+	past.seen.pods["uid-run-2"] = nil
+	statusOf(t, policy, past.seen)
 	policy.Spec.FileBackupMode = backupv1alpha1.FileBackupModeRSYNC
 	wantCondition(t, statusOf(t, policy, past.seen), "Synchronized", metav1.ConditionUnknown, "NoRunYet")
 }

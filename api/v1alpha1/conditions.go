@@ -112,4 +112,7 @@ const (
 	LabelPolicy = "backup.appliance.io/policy"
 	// AnnotationRunNow is, on a Job, the value of spec.runNow that it was made for.
 	AnnotationRunNow = "backup.appliance.io/run-now"
+	// AnnotationSyncTarget is, on a Job, the rsyncDirectory and the volume that the run synchronizes to, as in
+	// status.syncTarget.
+	AnnotationSyncTarget = "backup.appliance.io/sync-target"
 )
