@@ -47,6 +47,10 @@ func (r *restorer) setXattrs(h handle, header *tarstream.Header, try func(string
 // set sets one attribute.
 func (h *handle) set(name string, value []byte) error {
 	err := retry(func() error { return h.setXattr(name, value) })
+	if errors.Is(err, unix.EACCES) && h.chmod != nil && h.chmod(0o600) == nil {
+		// It takes the right to write. The file gets its mode after its attributes.
+		err = retry(func() error { return h.setXattr(name, value) })
+	}
 	if errors.Is(err, unix.ENOSPC) {
 		// ext4 says so where an attribute is too big for it. If the disk is full, the next file tells.
 		err = fmt.Errorf("%w: %w", errNoRoom, err)

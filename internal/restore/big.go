@@ -32,6 +32,7 @@ type bigFile struct {
 	state     bigState
 	fd        int
 	temporary string // empty when there is no such file
+	before    int    // the mode that is to be put back of a file that stands; -1 for none
 	what      standing
 
 	writing sync.Mutex
@@ -51,7 +52,7 @@ const (
 
 // newBig makes a bigFile of a member; the caller has one use of it.
 func (r *restorer) newBig(m *member) *bigFile {
-	b := &bigFile{r: r, member: *m, hash: sha256.New(), ready: make(chan struct{}), fd: -1}
+	b := &bigFile{r: r, member: *m, hash: sha256.New(), ready: make(chan struct{}), fd: -1, before: -1}
 	b.member.parent.use()
 	b.uses.Store(1)
 	return b
@@ -70,6 +71,7 @@ func (b *bigFile) release() {
 		return
 	}
 	if b.fd >= 0 {
+		putBack(b.fd, b.before)
 		_ = unix.Close(b.fd)
 	}
 	if b.temporary != "" {
@@ -113,7 +115,7 @@ func (r *restorer) begin(m *member, header *tarstream.Header, data []byte) error
 
 // beginComparing opens the file that stands, and gives what it has in the place of data.
 func (b *bigFile) beginComparing(data []byte) (there []byte, err error) {
-	if b.fd, err = openAt(b.member.parent.fd, b.member.name, unix.O_RDONLY, 0); err != nil {
+	if b.fd, b.before, err = openStanding(b.member.parent.fd, b.member.name); err != nil {
 		return nil, err
 	}
 	b.state, there = bigComparing, make([]byte, len(data))
@@ -224,6 +226,7 @@ func (r *restorer) finishPiece(j *job, b *bigFile) error {
 	good := bytes.Equal(b.hash.Sum(nil), b.member.entry.SHA256[:])
 	switch {
 	case good && b.state == bigComparing:
+		b.before = -1
 		return r.oneFile(b.member.path, r.standAs(&b.member, b.header, b.fd))
 	case good:
 		err := r.complete(&b.member, b.header, b.fd, b.temporary, b.what)

@@ -4,9 +4,6 @@
 package restore
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,19 +23,7 @@ func TestDirectoriesThatTheirOwnerMayNotUse(t *testing.T) {
 		}},
 		"drop": dir{Meta: meta{Mode: 0o311, ModTime: old}, Entries: entries{"f": file{Content: "f"}}},
 	}})
-	place, err := os.MkdirTemp("", "restore")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(place) })
-	copied, err := os.ReadFile(b.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	archivePath, target := filepath.Join(place, "archive"), filepath.Join(place, "t")
-	if err := errors.Join(os.WriteFile(archivePath, copied, 0o644), os.Chown(place, 65534, 65534)); err != nil {
-		t.Fatal(err)
-	}
+	archivePath, target := forAnotherUser(t, b)
 	for _, kept := range []string{"Kept:0", "Kept:3"} {
 		out := runAs(t, 65534, "RESTORE_TEST_ARCHIVE="+archivePath, "RESTORE_TEST_TARGET="+target)
 		if !strings.Contains(out, kept) || !strings.Contains(out, "Failed:0 Partial:0") {

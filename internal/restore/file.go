@@ -168,7 +168,7 @@ func (r *restorer) complete(m *member, header *tarstream.Header, fd int, tempora
 
 // keep compares a file that looks the same with the data. If it is the same, it only gets its metadata.
 func (r *restorer) keep(m *member, header *tarstream.Header, data []byte) (bool, error) {
-	fd, err := openAt(m.parent.fd, m.name, unix.O_RDONLY, 0)
+	fd, before, err := openStanding(m.parent.fd, m.name)
 	if err != nil {
 		return false, err
 	}
@@ -176,6 +176,7 @@ func (r *restorer) keep(m *member, header *tarstream.Header, data []byte) (bool,
 	there := make([]byte, len(data))
 	// What can't be read isn't the same.
 	if readData(fd, header, there, 0) != nil || !bytes.Equal(there, data) || !r.emptyHoles(fd, header) {
+		putBack(fd, before)
 		return false, nil
 	}
 	return true, r.standAs(m, header, fd)

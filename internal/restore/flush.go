@@ -44,11 +44,11 @@ func (r *restorer) flushSingly() error {
 		if err != nil {
 			return err
 		}
-		err = flushAt(dir, ".")
+		err = flushAt(dir.fd, ".")
 		if err == nil {
-			err = flushAt(dir, baseName(path))
+			err = flushAt(dir.fd, baseName(path))
 		}
-		_ = unix.Close(dir)
+		dir.close()
 		if err != nil {
 			return err
 		}

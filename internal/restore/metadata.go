@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
@@ -48,7 +47,7 @@ func named(dir int, name string, path int) handle {
 		delXattr: func(attr string) error { return unix.Lremovexattr(procPath(dir, name), attr) },
 	}
 	if path >= 0 {
-		h.chmod = func(mode uint32) error { return unix.Chmod("/proc/self/fd/"+strconv.Itoa(path), mode) }
+		h.chmod = func(mode uint32) error { return chmodPath(path, mode) }
 	}
 	return h
 }

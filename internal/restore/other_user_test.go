@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,22 +63,7 @@ func TestAnotherUserGetsWhatThatUserMay(t *testing.T) {
 		"capable":   file{Meta: meta{Xattrs: map[string]string{"trusted.x": "1"}}},
 		"link":      treetest.Symlink{Target: "x"}, "pipe": treetest.FIFO{},
 	}})
-	place, err := os.MkdirTemp("", "restore")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(place) })
-	copied, err := os.ReadFile(b.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	archivePath, target := filepath.Join(place, "archive"), filepath.Join(place, "t")
-	if err := os.WriteFile(archivePath, copied, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(place, 65534, 65534); err != nil {
-		t.Fatal(err)
-	}
+	archivePath, target := forAnotherUser(t, b)
 	// Twice: the second time everything stands, in directories that may not be written to.
 	for _, kept := range []string{"Kept:0", "Kept:4"} {
 		out := runAs(t, 65534, "RESTORE_TEST_ARCHIVE="+archivePath, "RESTORE_TEST_TARGET="+target)

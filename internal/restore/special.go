@@ -130,9 +130,9 @@ func (r *restorer) link(m *member) error {
 	if err != nil {
 		return fmt.Errorf("%w: its first name %q: %w", errContent, m.entry.Link, err)
 	}
-	defer unix.Close(dir)
+	defer dir.close()
 	first := baseName(m.entry.Link)
-	st, err := statAt(dir, first)
+	st, err := statAt(dir.fd, first)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: its first name %q: %w", errContent, m.entry.Link, err)
@@ -149,7 +149,7 @@ func (r *restorer) link(m *member) error {
 			return err
 		}
 	}
-	if err := r.linkAs(m, dir, first, what); err != nil {
+	if err := r.linkAs(m, dir.fd, first, what); err != nil {
 		return err
 	}
 	r.ledger.count(&m.entry, false)
@@ -172,18 +172,4 @@ func (r *restorer) linkAs(m *member, dir int, first string, what standing) error
 		}
 	}
 	return os.NewSyscallError("link", err)
-}
-
-// openBelow opens a directory by its path below another one, following no links on the way.
-func openBelow(root int, path string) (int, error) {
-	fd, err := openAt(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		if err != nil || name == "" {
-			return fd, err
-		}
-		above := fd
-		fd, err = openAt(above, name, unix.O_PATH|unix.O_DIRECTORY, 0)
-		_ = unix.Close(above)
-	}
-	return fd, err
 }
