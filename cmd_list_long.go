@@ -16,6 +16,7 @@ import (
 
 	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/archive/index"
+	"appliance.io/backup-operator/internal/archive/tarstream"
 	"appliance.io/backup-operator/internal/restore"
 	"github.com/spf13/cobra"
 )
@@ -70,7 +71,7 @@ func printEntry(w io.Writer, e *index.Entry) error {
 		path += " link to " + quotePath(e.Link)
 	}
 	owner := fmt.Sprintf("%d/%d", e.UID, e.GID)
-	when := time.Unix(e.ModTime.Sec, 0).Format("2006-01-02 15:04")
+	when := timeText(e.ModTime, func(t time.Time) string { return t.Format("2006-01-02 15:04") })
 	_, err := fmt.Fprintf(w, "%s %-11s %12d %s %s\n", modeText(e), owner, e.Size, when, path)
 	return err
 }
@@ -106,7 +107,7 @@ func printEntryJSON(w io.Writer, e *index.Entry) error {
 		printedPath: newPrintedPath(e.Path), Type: typeNames[e.Type], Mode: fmt.Sprintf("%04o", e.Mode),
 		UID: e.UID, GID: e.GID, Size: e.Size, Stored: e.Data,
 		// As text, since time.Time has no JSON for the years after 9999, which files may have.
-		ModTime: time.Unix(e.ModTime.Sec, int64(e.ModTime.Nsec)).UTC().Format(time.RFC3339Nano),
+		ModTime: timeText(e.ModTime, func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }),
 		Sparse:  e.Is(index.Sparse), Flawed: e.Is(index.Flawed),
 	}
 	if e.Link != "" {
@@ -117,6 +118,15 @@ func printEntryJSON(w io.Writer, e *index.Entry) error {
 		out.SHA256 = hex.EncodeToString(e.SHA256[:])
 	}
 	return json.NewEncoder(w).Encode(out)
+}
+
+// timeText formats a time, or writes it as seconds after an @, as date(1) takes it, where no calendar reaches.
+func timeText(t index.Time, format func(time.Time) string) string {
+	const limit = 1 << 55 // a thousand million years
+	if t.Sec < -limit || t.Sec > limit {
+		return "@" + tarstream.FormatTime(t)
+	}
+	return format(time.Unix(t.Sec, int64(t.Nsec)))
 }
 
 // modeText is a mode as `ls -l` prints it.

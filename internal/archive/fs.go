@@ -32,8 +32,8 @@ type fileID struct{ dev, ino uint64 }
 func newStat(s *unix.Stat_t) stat {
 	return stat{
 		mode: s.Mode, uid: s.Uid, gid: s.Gid, size: s.Size, blocks: s.Blocks,
-		mtime: timestamp{int64(s.Mtim.Sec), int64(s.Mtim.Nsec)},
-		ctime: timestamp{int64(s.Ctim.Sec), int64(s.Ctim.Nsec)},
+		mtime: newTimestamp(int64(s.Mtim.Sec), int64(s.Mtim.Nsec)),
+		ctime: newTimestamp(int64(s.Ctim.Sec), int64(s.Ctim.Nsec)),
 		id:    fileID{uint64(s.Dev), s.Ino}, nlink: uint64(s.Nlink), rdev: uint64(s.Rdev),
 	}
 }

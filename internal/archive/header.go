@@ -5,10 +5,13 @@ package archive
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"appliance.io/backup-operator/internal/archive/tarstream"
 )
 
 // blockSize is the unit of a tar stream: headers are one block, content is padded to whole blocks.
@@ -30,7 +33,7 @@ const (
 const (
 	maxName    = 100
 	maxPrefix  = 155
-	maxOctal7  = 1<<21 - 1 // uid, gid
+	maxOctal7  = 1<<21 - 1 // uid, gid, device numbers
 	maxOctal11 = 1<<33 - 1 // size, mtime: 8 GiB, the year 2242
 )
 
@@ -41,6 +44,23 @@ type record struct{ key, value string }
 type timestamp struct {
 	sec  int64
 	nsec int64
+}
+
+// newTimestamp makes a timestamp of what a file system says. One that is damaged, or is a program's, may say any number
+// of nanoseconds; a second has no more than 999,999,999, and no archive or other file system takes more.
+func newTimestamp(sec, nsec int64) timestamp {
+	carry, rest := nsec/1e9, nsec%1e9
+	if rest < 0 {
+		carry, rest = carry-1, rest+1e9
+	}
+	switch sum := sec + carry; {
+	case carry > 0 && sum < sec:
+		return timestamp{math.MaxInt64, 1e9 - 1}
+	case carry < 0 && sum > sec:
+		return timestamp{math.MinInt64, 0}
+	default:
+		return timestamp{sum, rest}
+	}
 }
 
 func (t timestamp) after(other timestamp) bool {
@@ -82,7 +102,7 @@ func appendHeader(dst []byte, h *tarHeader) []byte {
 		records = append(records, record{"size", strconv.FormatInt(h.size, 10)})
 	}
 	if h.mtime.nsec != 0 || h.mtime.sec < 0 || h.mtime.sec > maxOctal11 {
-		records = append(records, record{"mtime", formatTime(h.mtime)})
+		records = append(records, record{"mtime", tarstream.FormatTime(indexTime(h.mtime))})
 	}
 	dst = appendPax(dst, name, records)
 	return appendUstar(dst, h, prefix, name)
@@ -161,16 +181,16 @@ func appendUstar(dst []byte, h *tarHeader, prefix, name string) []byte {
 	dst = append(dst, zeros[:blockSize]...)
 	b := dst[start:]
 	copy(b[0:100], name)
-	putOctal(b[100:108], int64(h.mode))
-	putNumber(b[108:116], int64(h.uid), maxOctal7)
-	putNumber(b[116:124], int64(h.gid), maxOctal7)
-	putNumber(b[124:136], h.size, maxOctal11)
-	putNumber(b[136:148], h.mtime.sec, maxOctal11)
+	tarstream.PutOctal(b[100:108], int64(h.mode))
+	tarstream.PutNumber(b[108:116], int64(h.uid), maxOctal7)
+	tarstream.PutNumber(b[116:124], int64(h.gid), maxOctal7)
+	tarstream.PutNumber(b[124:136], h.size, maxOctal11)
+	tarstream.PutNumber(b[136:148], h.mtime.sec, maxOctal11)
 	b[156] = h.typ
 	copy(b[157:257], h.link)
 	copy(b[257:265], "ustar\x0000")
-	putOctal(b[329:337], int64(h.major))
-	putOctal(b[337:345], int64(h.minor))
+	tarstream.PutNumber(b[329:337], int64(h.major), maxOctal7)
+	tarstream.PutNumber(b[337:345], int64(h.minor), maxOctal7)
 	copy(b[345:500], prefix)
 
 	// The sum is taken with the field itself full of spaces, and ends in NUL and space as it ever has.
@@ -178,30 +198,9 @@ func appendUstar(dst []byte, h *tarHeader, prefix, name string) []byte {
 	for _, c := range b {
 		sum += int64(c)
 	}
-	putOctal(b[148:155], sum)
+	tarstream.PutOctal(b[148:155], sum)
 	b[155] = ' '
 	return dst
-}
-
-// putNumber fills the field with v: in octal up to the limit, else in binary, which the first bit tells.
-func putNumber(field []byte, v, limit int64) {
-	if 0 <= v && v <= limit {
-		putOctal(field, v)
-		return
-	}
-	for i := len(field) - 1; i >= 0; i-- {
-		field[i] = byte(v)
-		v >>= 8 // A negative number stays negative.
-	}
-	field[0] |= 0x80
-}
-
-// putOctal fills the field with v's octal digits and a final NUL.
-func putOctal(field []byte, v int64) {
-	for i := len(field) - 2; i >= 0; i-- {
-		field[i] = byte('0' + v&7)
-		v >>= 3
-	}
 }
 
 // splitName divides a name into the two fields of a ustar header; false if it fits neither one nor both.
@@ -216,26 +215,6 @@ func splitName(name string) (prefix, rest string, ok bool) {
 		return "", name[:maxName], false
 	}
 	return name[:i], name[i+1:], true
-}
-
-// formatTime writes a time as pax does, a decimal number of seconds without needless zeros.
-func formatTime(t timestamp) string {
-	sec, nsec, sign := t.sec, t.nsec, ""
-	if sec < 0 {
-		// The kernel counts nanoseconds upwards from the second before; a decimal counts away from zero.
-		sign = "-"
-		sec = -sec
-		if nsec > 0 {
-			sec--
-			nsec = 1e9 - nsec
-		}
-	}
-	s := sign + strconv.FormatInt(sec, 10)
-	if nsec == 0 {
-		return s
-	}
-	fraction := strconv.FormatInt(1e9+nsec, 10)[1:]
-	return s + "." + strings.TrimRight(fraction, "0")
 }
 
 // zeros is what padding is cut from.

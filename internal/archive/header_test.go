@@ -125,22 +125,6 @@ func TestTheNameOfASparseFileComesAfterTheOneForOthers(t *testing.T) {
 	}
 }
 
-func TestFormatTime(t *testing.T) {
-	tests := map[timestamp]string{
-		{0, 0}:            "0",
-		{1, 500_000_000}:  "1.5",
-		{1, 1}:            "1.000000001",
-		{-1, 0}:           "-1",
-		{-2, 250_000_000}: "-1.75",
-		{-1, 999_999_999}: "-0.000000001",
-	}
-	for at, want := range tests {
-		if got := formatTime(at); got != want {
-			t.Errorf("%v is %q, want %q", at, got, want)
-		}
-	}
-}
-
 func TestSplitName(t *testing.T) {
 	s := strings.Repeat("x", 300)
 	tests := map[string]struct {

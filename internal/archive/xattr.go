@@ -120,23 +120,34 @@ func fill(call func(dst []byte) (int, error)) ([]byte, error) {
 func xattrRecord(name string, value []byte) (record, error) {
 	switch name {
 	case accessACL:
-		text, err := formatACL(value)
-		return record{paxAccessACL, text}, err
+		return aclRecord(paxAccessACL, value)
 	case defaultACL:
-		text, err := formatACL(value)
-		return record{paxDefaultACL, text}, err
+		return aclRecord(paxDefaultACL, value)
 	}
 	// A key ends at its first equals sign, so GNU tar writes those, and the sign it does so with, as in URLs.
 	name = strings.NewReplacer("%", "%25", "=", "%3D").Replace(name)
 	return record{paxXattr + name, string(value)}, nil
 }
 
-// formatACL turns the kernel's form of an ACL into text: one line per entry, owners as numbers.
+// aclRecord is the record of an access control list; one without a key if the list says nothing.
+func aclRecord(key string, value []byte) (record, error) {
+	text, err := formatACL(value)
+	if text == "" {
+		return record{}, err
+	}
+	return record{key, text}, err
+}
+
+// formatACL turns the kernel's form of an ACL into text: one line per entry, owners as numbers. A list without entries
+// says nothing and has no text.
 func formatACL(value []byte) (string, error) {
 	const version, headerSize, entrySize = 2, 4, 8
 	if len(value) < headerSize || binary.LittleEndian.Uint32(value) != version ||
 		(len(value)-headerSize)%entrySize != 0 {
 		return "", errors.New("the access control list has an unknown form")
+	}
+	if len(value) == headerSize {
+		return "", nil
 	}
 	tags := map[uint16]string{1: "user", 2: "user", 4: "group", 8: "group", 0x10: "mask", 0x20: "other"}
 	var lines []string

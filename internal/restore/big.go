@@ -176,8 +176,8 @@ func (r *restorer) doPiece(j *job, b *bigFile) error {
 	switch {
 	case b.state == bigGone || b.failed.Load():
 		return nil
-	case p.lost:
-		return b.fail(fmt.Errorf("%w: the index of the rest of it is damaged", errContent))
+	case p.lost != nil:
+		return b.fail(p.lost)
 	case b.state == bigComparing:
 		j.content = slices.Grow(j.content[:0], int(p.length))[:p.length]
 		if err := readData(b.fd, b.header, j.content, p.offset); err != nil {
@@ -193,7 +193,7 @@ func (r *restorer) doPiece(j *job, b *bigFile) error {
 		return b.fail(err)
 	}
 	if len(bytes.Trim(content[p.length:], "\x00")) > 0 {
-		return malformed(b.member.path, "is followed by something else than zeros")
+		return b.fail(malformed(b.member.path, "is followed by something else than zeros"))
 	}
 	if err := b.write(content[:p.length], p.offset); err != nil {
 		return b.fail(err)

@@ -43,9 +43,9 @@ func (rs roots) check(ctx context.Context, l *lookup, sel *selection) error {
 	}
 	c := checker{roots: rs}
 	defer c.pop(0)
-	// Patterns are asked again when the restore begins, and what is in damaged parts of the index isn't restored.
+	// Patterns are asked again when the restore begins, and what is damaged or malformed isn't restored.
 	err := l.each(ctx, sel, func(e *index.Entry) error { return c.entry(e) })
-	if err != nil && !errors.Is(err, archive.ErrDamaged) {
+	if err != nil && !errors.Is(err, archive.ErrDamaged) && !errors.Is(err, ErrMalformed) {
 		return err
 	}
 	if c.found.Count > 0 {

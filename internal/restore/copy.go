@@ -93,5 +93,6 @@ func (p *planner) loseRest(b *bigFile, err error) error {
 	if !isDamage(err) {
 		return fmt.Errorf("read the index: %w", err)
 	}
-	return p.submitPiece(piece{big: b.use(), last: true, lost: true}, 0, index.Frame{})
+	why := fmt.Errorf("%w: the index of the rest of it is damaged", errContent)
+	return p.submitPiece(piece{big: b.use(), last: true, lost: why}, 0, index.Frame{})
 }

@@ -4,13 +4,11 @@
 package restore
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/archive/index"
 )
 
@@ -98,7 +96,9 @@ func sparse(path, sparseMap string, size, data int64) forgedEntry {
 	return e
 }
 
-func TestHostileArchivesAreRefused(t *testing.T) {
+// TestAMalformedEntryCostsThatEntryOnly: it is named and not restored, nothing is written outside of the target, and what
+// is in other frames is restored.
+func TestAMalformedEntryCostsThatEntryOnly(t *testing.T) {
 	for name, entries := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			outside := t.TempDir()
@@ -107,11 +107,19 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 			if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := restoreInto(t, openForged(t, forge(t, entries...)), Options{Target: target})
-			if !errors.Is(err, ErrMalformed) && !errors.Is(err, archive.ErrDamaged) {
-				t.Errorf("error %v", err)
+			file := newForgery().add(t, entries...).add(t, regular("data/zzz", "honest")).
+				add(t, directoryEntry("logs"), regular("logs/zzz", "honest")).finish(t)
+			got, err := restoreInto(t, openForged(t, file), Options{Target: target})
+			if err != nil || got.Complete() || len(got.warnings) == 0 {
+				t.Errorf("%+v, error %v", got, err)
 			}
 			assertUntouched(t, outside, secret)
+			for _, path := range []string{"data/zzz", "logs/zzz"} {
+				content, err := os.ReadFile(filepath.Join(target, path))
+				if restorable := path == "logs/zzz" || entries[0].Type == index.Directory; restorable && string(content) != "honest" {
+					t.Errorf("%s: %q, %v\n%s", path, content, err, got.text())
+				}
+			}
 		})
 	}
 }

@@ -36,6 +36,7 @@ type member struct {
 	path   string     // in the archive; another one than the entry's where a link's content is made anew
 	big    *bigFile   // if its data doesn't end in the frame
 	moved  bool       // the entry is a link that leads elsewhere than the stream says
+	lost   bool       // it can't be restored, and that has been told
 }
 
 // piece is a part of a file's data that is in this frame, where the file's entry isn't.
@@ -44,7 +45,7 @@ type piece struct {
 	offset int64 // in the data
 	length int64
 	last   bool
-	lost   bool // no frame goes with it: it can't be found
+	lost   error // why no frame goes with it
 }
 
 func newJob() *job { return &job{done: make(chan struct{}, 1)} }
@@ -121,28 +122,36 @@ func (r *restorer) lose(j *job, err error) error {
 		return fmt.Errorf("read the archive: %w", err)
 	}
 	for i := range j.members {
-		switch m := &j.members[i]; {
-		case m.self != nil:
-			r.ledger.note(m.path, Partial, err)
-		case m.entry.Type != index.HardLink:
-			r.ledger.note(m.path, Lost, err)
+		if m := &j.members[i]; m.self != nil || m.entry.Type != index.HardLink {
+			r.loseMember(m, err)
 		}
 	}
 	return nil
 }
 
+// loseMember notes that an entry is lost. A directory is there all the same, without its attributes.
+func (r *restorer) loseMember(m *member, err error) {
+	kind := Lost
+	if m.self != nil {
+		kind = Partial
+	}
+	m.lost = true
+	r.ledger.note(m.path, kind, err)
+}
+
 // doMember restores one entry, or begins to.
 func (r *restorer) doMember(m *member, content []byte) error {
-	headers, rest := content[m.at:m.at+m.entry.Headers], content[m.at+m.entry.Headers:]
 	if m.moved {
 		return nil
 	}
+	headers, rest := content[m.at:m.at+m.entry.Headers], content[m.at+m.entry.Headers:]
 	header, err := tarstream.Parse(headers)
 	if err == nil {
 		err = header.Agree(&m.entry)
 	}
 	if err != nil {
-		return malformed(m.path, "is not what the index says: %w", err)
+		r.loseMember(m, malformed(m.path, "is not what the index says: %w", err))
+		return nil
 	}
 	switch {
 	case m.big != nil:
@@ -162,12 +171,12 @@ func (r *restorer) doMember(m *member, content []byte) error {
 // oneFile notes an error that is about one file alone, and passes on others.
 func (r *restorer) oneFile(path string, err error) error {
 	switch {
-	case err == nil || errors.Is(err, ErrMalformed):
-		return err
+	case err == nil:
+		return nil
 	case errors.Is(err, errDiffers):
 		r.ledger.note(path, Differs, err)
 		return nil
-	case errors.Is(err, errContent):
+	case errors.Is(err, errContent), errors.Is(err, ErrMalformed):
 		r.ledger.note(path, Lost, err)
 		return nil
 	case concernsOneFile(err):
@@ -181,7 +190,7 @@ func (r *restorer) oneFile(path string, err error) error {
 func (r *restorer) finish(j *job) error {
 	for i := range j.members {
 		m := &j.members[i]
-		if m.entry.Type == index.HardLink {
+		if m.entry.Type == index.HardLink && !m.lost {
 			if err := r.oneFile(m.path, r.link(m)); err != nil {
 				return err
 			}

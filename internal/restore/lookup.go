@@ -110,17 +110,13 @@ func (l *lookup) locate(n int) (*located, error) {
 		return nil, err
 	}
 	content := l.block.Frames[where.frame].Content
-	for i := first; i < n; i++ {
-		if err := checkEntry(&l.block.Entries[i], ""); err != nil {
-			return nil, err
-		}
-		if where.at += tarstream.Span(&l.block.Entries[i]); where.at > content {
+	last := first + l.block.Frames[where.frame].Entries - 1
+	for i, end := first, int64(0); i <= n; i++ {
+		var ok bool
+		where.at = end
+		if end, ok = tarstream.EndOf(&l.block.Entries[i], where.at, content, i == last); !ok {
 			return nil, malformed(where.entry.Path, "is not in its frame")
 		}
-	}
-	last := n+1 == first+l.block.Frames[where.frame].Entries
-	if where.at+where.entry.Headers > content || where.at+tarstream.Span(&where.entry) > content && !last {
-		return nil, malformed(where.entry.Path, "is not in its frame")
 	}
 	return where, nil
 }
@@ -149,11 +145,11 @@ func Entries(ctx context.Context, a *archive.Archive, include, exclude []string,
 	return nil
 }
 
-// each calls fn for each entry that is selected. Entries are checked before. Blocks that are damaged are passed over, and
-// are the error in the end.
+// each calls fn for each entry that is selected. Entries are checked before. Blocks that are damaged and entries that no
+// archive has are passed over, and are the error in the end.
 func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry) error) error {
 	last := ""
-	var damaged error
+	var wrong problems
 	for i := range l.refs {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -166,7 +162,7 @@ func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry)
 			continue
 		}
 		if err := l.load(i); isDamage(err) {
-			damaged = errors.Join(damaged, fmt.Errorf("the entries from %.300q on can't be told: %w", ref.First, err))
+			wrong.add(fmt.Errorf("the entries from %.300q on can't be told: %w", ref.First, err))
 			continue
 		} else if err != nil {
 			return err
@@ -174,7 +170,8 @@ func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry)
 		for k := range l.block.Entries {
 			e := &l.block.Entries[k]
 			if err := checkEntry(e, last); err != nil {
-				return err
+				wrong.add(err)
+				continue
 			}
 			last = e.Path
 			if sel.wants(e.Path, e.Type == index.Directory) {
@@ -184,5 +181,29 @@ func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry)
 			}
 		}
 	}
-	return damaged
+	return wrong.err()
+}
+
+// problems are errors that don't end what they are found by. The first few are kept.
+type problems struct {
+	list []error
+	more int
+}
+
+const maxProblems = 10
+
+func (p *problems) add(err error) {
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
+	p.list = append(p.list, err)
+}
+
+// err is all of them; nil if there are none.
+func (p *problems) err() error {
+	if p.more > 0 {
+		p.list = append(p.list, fmt.Errorf("and %d more", p.more))
+	}
+	return errors.Join(p.list...)
 }

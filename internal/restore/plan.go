@@ -5,6 +5,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -42,8 +43,8 @@ func (p *planner) plan() error {
 	for i := range refs {
 		ref := &refs[i]
 		if i > 0 && refs[i-1].Source != ref.Source {
-			if p.rest > 0 && !p.unsure {
-				return malformed(p.last, "ends too early")
+			if err := p.endBig(); err != nil {
+				return err
 			}
 			p.leave()
 			p.last, p.rest, p.unsure = "", 0, false
@@ -65,10 +66,7 @@ func (p *planner) plan() error {
 			return err
 		}
 	}
-	if p.rest > 0 && !p.unsure {
-		return malformed(p.last, "ends too early")
-	}
-	return nil
+	return p.endBig()
 }
 
 // mayHold tells whether a block is to be looked at.
@@ -86,11 +84,8 @@ func (p *planner) mayHold(i int) bool {
 // loseBlock goes on after a block of the index that is damaged.
 func (p *planner) loseBlock(i int, err error) error {
 	ref, to := &p.r.lookup.refs[i], p.r.lookup.next(i)
-	if p.unsure = true; p.big != nil {
-		if err := p.submitPiece(piece{big: p.big.use(), last: true, lost: true}, 0, index.Frame{}); err != nil {
-			return err
-		}
-		p.dropBig()
+	if err := p.loseBig(fmt.Errorf("%w: the index of the rest of it is damaged", errContent)); err != nil {
+		return err
 	}
 	if ref.Entries > 0 {
 		what := fmt.Errorf("all entries from here to the end of the source: %w", err)
@@ -103,6 +98,24 @@ func (p *planner) loseBlock(i int, err error) error {
 		p.r.ledger.note(ref.First, Lost, what)
 	}
 	return nil
+}
+
+// endBig is called where nothing more comes of the last entry.
+func (p *planner) endBig() error {
+	if p.rest == 0 || p.unsure {
+		return nil
+	}
+	return p.loseBig(malformed(p.last, "ends too early"))
+}
+
+// loseBig gives up the rest of the last entry, and whatever it is followed by up to a frame in which entries begin.
+func (p *planner) loseBig(why error) error {
+	p.unsure = true
+	if p.big == nil {
+		return nil
+	}
+	defer p.dropBig()
+	return p.submitPiece(piece{big: p.big.use(), last: true, lost: why}, 0, index.Frame{})
 }
 
 func (p *planner) planBlock(i int) error {
@@ -127,8 +140,8 @@ func (p *planner) planBlock(i int) error {
 
 // planFrame plans a frame in which entries begin.
 func (p *planner) planFrame(offset int64, f index.Frame, entries []index.Entry) error {
-	if p.rest > 0 && !p.unsure {
-		return malformed(p.last, "ends too early")
+	if err := p.endBig(); err != nil {
+		return err
 	}
 	p.unsure = false
 	p.dropBig()
@@ -136,30 +149,55 @@ func (p *planner) planFrame(offset int64, f index.Frame, entries []index.Entry) 
 	at := int64(0)
 	for i := range entries {
 		e := &entries[i]
-		if err := checkEntry(e, p.last); err != nil {
-			return err
+		end, ok := tarstream.EndOf(e, at, f.Content, i == len(entries)-1)
+		if !ok {
+			p.loseEntries(entries[i:], "is not in its frame")
+			p.rest, p.unsure = 0, true
+			return p.submit(offset, f, members)
 		}
-		end := at + tarstream.Span(e)
-		if at+e.Headers > f.Content || end > f.Content && i < len(entries)-1 {
-			return malformed(e.Path, "is not in its frame")
-		}
-		p.last = e.Path
-		if p.sel.wants(e.Path, e.Type == index.Directory) {
-			if err := p.want(e, &members, at, end-f.Content); err != nil {
-				return releaseAll(members, err)
-			}
+		if err := p.planEntry(e, &members, at, end-f.Content); err != nil {
+			return releaseAll(members, err)
 		}
 		at = end
 	}
 	if at < f.Content {
-		return releaseAll(members, malformed(p.last, "is followed by something that isn't in the index"))
+		p.r.ledger.note(p.last, Partial, malformed(p.last, "is followed by something that isn't in the index"))
 	}
-	p.rest = at - f.Content
+	p.rest = max(0, at-f.Content)
 	if n := len(members); n > 0 && members[n-1].big != nil {
 		p.big = members[n-1].big.use()
 		p.offset = p.big.member.entry.Data + tarstream.Padding(p.big.member.entry.Data) - p.rest
 	}
 	return p.submit(offset, f, members)
+}
+
+// planEntry plans an entry. One that no archive of this program has is lost, and nothing else with it.
+func (p *planner) planEntry(e *index.Entry, members *[]member, at, beyond int64) error {
+	err := checkEntry(e, p.last)
+	if err == nil {
+		p.last = e.Path
+	}
+	if !p.sel.wants(e.Path, e.Type == index.Directory) {
+		return nil
+	}
+	if err == nil {
+		err = p.want(e, members, at, beyond)
+	}
+	if errors.Is(err, ErrMalformed) {
+		p.r.ledger.note(e.Path, Lost, err)
+		return nil
+	}
+	return err
+}
+
+// loseEntries notes that entries can't be restored.
+func (p *planner) loseEntries(entries []index.Entry, why string) {
+	for i := range entries {
+		e := &entries[i]
+		if p.sel.wants(e.Path, e.Type == index.Directory) {
+			p.r.ledger.note(e.Path, Lost, malformed(e.Path, "%s", why))
+		}
+	}
 }
 
 // releaseAll gives up members that are never submitted.
@@ -193,7 +231,7 @@ func (p *planner) planRest(offset int64, f index.Frame) error {
 	case p.rest == 0 && f.Content == endOfStream:
 		return nil
 	case f.Content > p.rest:
-		return malformed(p.last, "is followed by something that isn't in the index")
+		return p.loseBig(malformed(p.last, "is followed by something that isn't in the index"))
 	}
 	p.rest -= f.Content
 	if p.big == nil {

@@ -17,8 +17,8 @@
 // left is removed. Nothing that differs is overwritten unless that is asked for.
 //
 // Archives may come from a stranger. Every name is one path element that is looked up below an open directory without
-// following links, so nothing is written, linked or changed outside the targets, whatever an archive says; one that says
-// such things is refused. A damaged frame is not refused: what is in the others is restored, and what is lost is named.
+// following links, so nothing is written, linked or changed outside the targets, whatever an archive says; entries that
+// say such things are lost. So is what is in a damaged frame. All the rest is restored, and what is lost is named.
 package restore
 
 import (
@@ -40,7 +40,8 @@ var (
 	// ErrConflict means that files stand in a target that differ from those in the archive. Nothing was written.
 	ErrConflict = errors.New("files in the target differ from those in the backup")
 	// ErrMalformed means that an archive isn't one that this program writes, although its bytes are those that were
-	// written: somebody made it, or it is a mistake in a program. The restore ends there.
+	// written: somebody made it, or it is a mistake in a program. An entry that is malformed costs that entry; the error
+	// is returned where the index as a whole makes no sense.
 	ErrMalformed = errors.New("the archive is malformed")
 	// ErrBusy means that another restore has a target.
 	ErrBusy = errors.New("another restore is writing to the target")

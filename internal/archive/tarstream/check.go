@@ -11,8 +11,12 @@ import (
 	"appliance.io/backup-operator/internal/archive/index"
 )
 
-// maxData is a size that no file has, far from where sums overflow.
-const maxData = 1 << 62
+const (
+	// maxData is a size that no file has, far from where sums overflow.
+	maxData = 1 << 62
+	// MaxHeaders is more than an entry's headers come to: 1 MiB of attributes, the map of a sparse file and some paths.
+	MaxHeaders = 4 << 20
+)
 
 // Check refuses entries of an index that no writer makes. last is the path of the entry before it in the same source,
 // empty if that isn't known. The error tells what can't be, and not of which entry.
@@ -24,12 +28,28 @@ func Check(e *index.Entry, last string) error {
 		return fmt.Errorf("is not in order, or is there twice, after %.300q", last)
 	case !strings.Contains(e.Path, "/") && e.Type != index.Directory:
 		return errors.New("is a source's root and not a directory")
-	case e.Headers < BlockSize || e.Headers%BlockSize != 0:
+	case !hasHeaders(e):
 		return fmt.Errorf("has headers of %d bytes", e.Headers)
-	case e.Data < 0 || e.Data > maxData || e.Size < e.Data:
+	case !hasData(e):
 		return fmt.Errorf("has the absurd size %d", e.Data)
 	}
 	return checkLink(e)
+}
+
+func hasHeaders(e *index.Entry) bool {
+	return e.Headers >= BlockSize && e.Headers <= MaxHeaders && e.Headers%BlockSize == 0
+}
+
+func hasData(e *index.Entry) bool { return e.Data >= 0 && e.Data <= maxData && e.Size >= e.Data }
+
+// EndOf is where an entry ends that begins at a place in a frame with so much content. It is false if it can't be there:
+// all headers are in the frame, and only the last entry's data may go on in the next ones.
+func EndOf(e *index.Entry, at, content int64, last bool) (end int64, ok bool) {
+	if !hasHeaders(e) || !hasData(e) || at+e.Headers > content {
+		return 0, false
+	}
+	end = at + Span(e)
+	return end, last || end <= content
 }
 
 // checkLink refuses links that no writer makes.

@@ -7,17 +7,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"appliance.io/backup-operator/internal/archive/index"
 )
 
-const (
-	xattrPrefix = "SCHILY.xattr."
-	// maxNumber is how many digits a number may have, more than any has.
-	maxNumber = 40
-)
+const xattrPrefix = "SCHILY.xattr."
 
 // extended is what an extended header says that isn't in Header right away.
 type extended struct {
@@ -127,35 +122,4 @@ func (x *extended) override(h *Header) {
 	if x.mtime {
 		h.ModTime = x.mtimeValue
 	}
-}
-
-// parseDecimal reads digits, and nothing but digits.
-func parseDecimal(b []byte, limit int64) (int64, error) {
-	v, err := strconv.ParseUint(string(b[:min(len(b), maxNumber)]), 10, 63)
-	if err != nil || int64(v) > limit {
-		return 0, fmt.Errorf("%.40q is not a number up to %d", b, limit)
-	}
-	return int64(v), nil
-}
-
-// parseTime reads a decimal number of seconds. The kernel counts nanoseconds upwards from the second before; a decimal
-// counts away from zero.
-func parseTime(s string) (index.Time, error) {
-	malformed := fmt.Errorf("%.40q is not a time", s)
-	digits, negative := strings.CutPrefix(s, "-")
-	whole, fraction, _ := strings.Cut(digits, ".")
-	sec, err := parseDecimal([]byte(whole), 1<<62)
-	if err != nil || len(fraction) > 9 {
-		return index.Time{}, malformed
-	}
-	nsec, err := parseDecimal([]byte((fraction + "000000000")[:9]), 999_999_999)
-	if err != nil {
-		return index.Time{}, malformed
-	}
-	if negative {
-		if sec = -sec; nsec > 0 {
-			sec, nsec = sec-1, 1e9-nsec
-		}
-	}
-	return index.Time{Sec: sec, Nsec: int32(nsec)}, nil
 }

@@ -195,37 +195,3 @@ func text(field []byte) []byte {
 	}
 	return field
 }
-
-// parseNumber reads a number in octal digits, or in binary where the first bit is set.
-func parseNumber(field []byte) (int64, error) {
-	if field[0]&0x80 != 0 {
-		return parseBinary(field)
-	}
-	digits := bytes.Trim(field, " \x00")
-	v := int64(0)
-	for _, c := range digits {
-		if c < '0' || c > '7' {
-			return 0, fmt.Errorf("%q is not a number", field)
-		}
-		v = v<<3 | int64(c-'0')
-	}
-	return v, nil
-}
-
-// parseBinary reads a number in base 256, big-endian, in two's complement without its first bit.
-func parseBinary(field []byte) (int64, error) {
-	v, fillByte := int64(0), byte(0)
-	if field[0]&0x40 != 0 {
-		v, fillByte = -1, 0xFF
-	}
-	for i, c := range field {
-		if i == 0 {
-			c = c&0x7F | fillByte&0x80
-		}
-		if high := v >> 55; high != 0 && high != -1 {
-			return 0, errors.New("a number is too big")
-		}
-		v = v<<8 | int64(c)
-	}
-	return v, nil
-}
