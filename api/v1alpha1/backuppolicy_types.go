@@ -155,6 +155,7 @@ type BackupPolicy struct {
 	Spec BackupPolicySpec `json:"spec,omitzero"`
 
 	// status is what the operator saw last: whether the settings are in force and how the backups fare.
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status BackupPolicyStatus `json:"status,omitzero"`
 }

@@ -23,7 +23,8 @@ const (
 
 // BackupPolicyStatus is what the operator saw last of a policy.
 type BackupPolicyStatus struct {
-	// observedGeneration is the generation of the spec that the rest of the status speaks of.
+	// observedGeneration is the generation of the spec that the rest of the status describes. It is -1 until the operator
+	// first looks at the policy, so that tools that follow kstatus do not take a new policy for a working one.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
