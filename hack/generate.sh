@@ -32,6 +32,7 @@ generate_manifests() {
   local controller_gen
   controller_gen=$(tool controller-gen)
   "$controller_gen" crd paths=./api/... output:crd:dir=config/crd/bases
+  go run ./hack/crd config/crd/bases/*.yaml
   "$controller_gen" rbac:roleName=backup-operator paths=./controllers/... output:rbac:dir=config/rbac
 
   # Helm reads no files outside of its chart.

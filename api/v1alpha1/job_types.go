@@ -12,11 +12,14 @@ type JobTemplate struct {
 	// labels are added to the CronJob's Jobs and pods: a Kueue queue name, for example.
 	// +kubebuilder:validation:MaxProperties=64
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('backup.appliance.io/'))",message="labels under backup.appliance.io/ are the operator's own: choose another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')",message="the labels job-name, controller-uid and those under batch.kubernetes.io/ are set by Kubernetes on each Job: choose another"
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// annotations are added to the CronJob's Jobs and pods.
 	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('backup.appliance.io/'))",message="annotations under backup.appliance.io/ are the operator's own: choose another"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('batch.kubernetes.io/') && !k.startsWith('cronjob.kubernetes.io/'))",message="annotations under batch.kubernetes.io/ and cronjob.kubernetes.io/ are set by Kubernetes on each Job: choose another"
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 
@@ -66,13 +69,16 @@ type JobTemplate struct {
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
 	// activeDeadlineSeconds is how long a run may take, in seconds, before Kubernetes ends it, waiting for
-	// its volumes included. Default: 86400, a day.
+	// its volumes included. Default: 86400, a day. Maximum: 31536000, a year.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=31536000
 	// +optional
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
 
 	// startingDeadlineSeconds is how late a run may start, in seconds, when its time was missed. Default: 3600.
+	// Maximum: 31536000, a year.
 	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=31536000
 	// +optional
 	StartingDeadlineSeconds *int64 `json:"startingDeadlineSeconds,omitempty"`
 

@@ -127,6 +127,9 @@ type Run struct {
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
 	// duration is the time between the two.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^-?([0-9]{1,6}h)?([0-9]{1,6}m)?[0-9]{1,6}(\.[0-9]{1,9})?(ns|us|µs|ms|s)$`
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
