@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -111,7 +110,6 @@ func (f *operatorFlags) run(ctx context.Context) error {
 		Client:    manager.GetClient(),
 		APIReader: manager.GetAPIReader(),
 		Mirrors:   mirrors,
-		Recorder:  manager.GetEventRecorder(string(controllers.FieldOwner)),
 		Clock:     clock.RealClock{},
 		Options:   f.options,
 	}
@@ -144,7 +142,7 @@ func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Man
 	scheme := runtime.NewScheme()
 	// Only what the operator speaks of: all that Kubernetes has takes megabytes.
 	known := runtime.SchemeBuilder{
-		backupv1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, eventsv1.AddToScheme,
+		backupv1alpha1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme,
 	}
 	if err := known.AddToScheme(scheme); err != nil {
 		return nil, err

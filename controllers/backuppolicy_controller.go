@@ -12,10 +12,10 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,13 +49,14 @@ type BackupPolicyReconciler struct {
 	// APIReader reads from the API server itself, where a cache that is behind could do harm.
 	APIReader client.Reader
 	// Mirrors knows the CronJobs, the claims and the pods that hold these. SetupWithManager has the manager run it.
-	Mirrors  *Mirrors
-	Recorder events.EventRecorder
-	Clock    clock.PassiveClock
-	Options  Options
+	Mirrors *Mirrors
+	Clock   clock.PassiveClock
+	Options Options
 
 	// events reads what Kubernetes says of runs that don't go on. SetupWithManager sets it.
 	events *eventReader
+	// unsent keeps what events could not be written for. SetupWithManager sets it.
+	unsent *outbox
 	// started is when the operator began to look: at the first policy, which a standby replica doesn't do before it is
 	// elected. SetupWithManager sets it; nil where that doesn't matter.
 	started func() time.Time
@@ -67,8 +68,7 @@ type BackupPolicyReconciler struct {
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=list;watch
-// +kubebuilder:rbac:groups="",resources=events,verbs=list
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list;create
 
 // Reconcile makes the policy's CronJob as the policy wants it and its status as things are. Deleting a policy needs
 // nothing of it: the CronJob and its Jobs are the policy's own, so Kubernetes deletes them, and the backups are nobody's
@@ -76,6 +76,9 @@ type BackupPolicyReconciler struct {
 func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var policy backupv1alpha1.BackupPolicy
 	if err := r.Get(ctx, req.NamespacedName, &policy); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.unsent.take(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !policy.DeletionTimestamp.IsZero() {
@@ -98,7 +101,8 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	r.listen(ctx, &policy, state, &observed, now)
 	status := nextStatus(&policy, state, observed, now)
 	answer.into(status)
-	if err := r.writeStatus(ctx, &policy, status); err != nil {
+	allSent, err := r.writeStatus(ctx, &policy, status)
+	if err != nil {
 		if apierrors.IsConflict(err) {
 			// The cache is behind our own last write. What was counted from it must not be written: look again.
 			return ctrl.Result{RequeueAfter: time.Second}, nil
@@ -106,6 +110,9 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	again := sooner(state.retryAfter, observed.lookAgainIn(status, now))
+	if !allSent {
+		again = sooner(again, refusedPause)
+	}
 	return ctrl.Result{RequeueAfter: again}, errors.Join(applyErr, runErr)
 }
 
@@ -150,23 +157,24 @@ func notApplied(schedule *Schedule, current *cronJobRecord, err error) (readines
 	return progressing(schedule, current, err), err
 }
 
-// writeStatus patches the status if it differs and tells as events what in it is news. It demands that the policy is
-// still the one that was read, because counters in the status go on from there.
+// writeStatus patches the status if it differs, and writes an event for each transition in it. It demands that the policy
+// is still the one that was read, because counters in the status go on from there.
 func (r *BackupPolicyReconciler) writeStatus(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy, status *backupv1alpha1.BackupPolicyStatus,
-) error {
-	if sameStatus(&policy.Status, status) {
-		return nil
+) (allSent bool, err error) {
+	key := client.ObjectKeyFromObject(policy)
+	late := r.unsent.take(key)
+	unsent := r.emit(ctx, policy, slices.Concat(late, newsBetween(&policy.Status, status)))
+	if !sameStatus(&policy.Status, status) {
+		before := policy.DeepCopy()
+		policy.Status = *status
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		err = r.Status().Patch(ctx, policy, patch, FieldOwner)
 	}
-	before := policy.DeepCopy()
-	untold := r.tell(ctx, policy, newsBetween(&before.Status, status))
-	policy.Status = *status
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Status().Patch(ctx, policy, patch, FieldOwner); err != nil {
-		return err
+	if err != nil {
+		r.unsent.put(key, late) // All others are found again.
+		return false, err
 	}
-	for _, n := range untold {
-		r.Recorder.Eventf(policy, nil, n.eventType, n.reason, n.action, "%s", n.message)
-	}
-	return nil
+	r.unsent.put(key, unsent)
+	return len(unsent) == 0, nil
 }

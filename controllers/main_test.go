@@ -111,7 +111,6 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 		Client:    interceptor.NewClient(direct, countWrites()),
 		APIReader: manager.GetAPIReader(),
 		Mirrors:   mirrors,
-		Recorder:  manager.GetEventRecorder(string(FieldOwner)),
 		Clock:     clock.RealClock{},
 		Options:   Options{RunnerImage: "backup-operator:test"},
 	}

@@ -14,13 +14,13 @@ import (
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
 
-// Actions of events, in which events.k8s.io says what was being done.
+// Actions of events, which say what was being done.
 const (
 	actionReconcile = "Reconcile"
 	actionBackup    = "Backup"
 )
 
-// maxEventNote is the longest note that the API takes in an event, from eventsv1.Event.
+// maxEventNote is the longest note that the API takes in an event, from corev1.Event.
 const maxEventNote = 1024
 
 // news is something that a person would want to be told.
@@ -53,10 +53,14 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	return all
 }
 
+// readinessNews is that Ready has another status or reason, or that new settings changed its message. Within a generation
+// the message alone is no transition: it may quote others, whose words differ each time, with the id of a request in them
+// for example.
 func readinessNews(before, after []metav1.Condition) *news {
 	was := meta.FindStatusCondition(before, backupv1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after, backupv1alpha1.ConditionReady)
-	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message {
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason &&
+		(was.ObservedGeneration == is.ObservedGeneration || was.Message == is.Message) {
 		return nil
 	}
 	eventType := corev1.EventTypeNormal
@@ -66,13 +70,12 @@ func readinessNews(before, after []metav1.Condition) *news {
 	return &news{eventType, is.Reason, actionReconcile, is.Message, readinessKey(was, is)}
 }
 
-// readinessKey is made of what Ready was and of what it is, each for such a generation, because the same may happen again:
-// settings are suspended, resumed and suspended once more.
+// readinessKey is made of what Ready was and what it is, each of such a generation, because the same may happen again:
+// backups are suspended, resumed and suspended once more. No message is in it.
 func readinessKey(was, is *metav1.Condition) string {
-	key := fmt.Sprintf("Ready %d %s %s %s", is.ObservedGeneration, is.Status, is.Reason, is.Message)
+	key := fmt.Sprintf("Ready %d %s %s", is.ObservedGeneration, is.Status, is.Reason)
 	if was != nil {
-		key += fmt.Sprintf(" after %d %d %s %s %s",
-			was.ObservedGeneration, was.LastTransitionTime.Unix(), was.Status, was.Reason, was.Message)
+		key += fmt.Sprintf(" after %d %d %s %s", was.ObservedGeneration, was.LastTransitionTime.Unix(), was.Status, was.Reason)
 	}
 	return key
 }

@@ -60,7 +60,7 @@ func (r *BackupPolicyReconciler) SetupWithManager(ctx context.Context, mgr ctrl.
 	if err := indexer.IndexField(ctx, &backupv1alpha1.BackupPolicy{}, indexClaim, claimsOf); err != nil {
 		return err
 	}
-	r.events, r.started = newEventReader(r.APIReader), sync.OnceValue(r.Clock.Now)
+	r.events, r.unsent, r.started = newEventReader(r.APIReader), &outbox{}, sync.OnceValue(r.Clock.Now)
 	toPolicy := handler.EnqueueRequestsFromMapFunc(requestForPolicy)
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("backuppolicy").

@@ -8,16 +8,12 @@ package deaths
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"testing"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -75,8 +71,7 @@ func newProcess(t *testing.T, direct client.WithWatch, f fault) *process {
 	faulty := interceptor.NewClient(direct, p.calling())
 	p.BackupPolicyReconciler = &controllers.BackupPolicyReconciler{
 		Client: faulty, APIReader: faulty, Mirrors: controllers.FixedMirrors(), Clock: clock.RealClock{},
-		Recorder: &recorder{t: t, process: p, client: direct},
-		Options:  controllers.Options{RunnerImage: "backup-operator:test"},
+		Options: controllers.Options{RunnerImage: "backup-operator:test"},
 	}
 	return p
 }
@@ -145,28 +140,4 @@ func withoutIndexes(opts []client.ListOption) []client.ListOption {
 		out = append(out, opt)
 	}
 	return out
-}
-
-// recorder writes the events that are given to the manager's recorder, at once.
-type recorder struct {
-	t       *testing.T
-	process *process
-	client  client.Client
-}
-
-// Eventf writes an event, if the operator still lives.
-func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, action, note string, args ...any) {
-	if r.process.dead {
-		return
-	}
-	policy := regarding.(*backupv1alpha1.BackupPolicy)
-	err := r.client.Create(context.Background(), &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "recorded-", Namespace: policy.Namespace},
-		EventTime:  metav1.NowMicro(), ReportingController: "test", ReportingInstance: "test",
-		Type: eventType, Reason: reason, Action: action, Note: fmt.Sprintf(note, args...),
-		Regarding: corev1.ObjectReference{Kind: "BackupPolicy", Namespace: policy.Namespace, Name: policy.Name},
-	})
-	if err != nil {
-		r.t.Error(err)
-	}
 }
