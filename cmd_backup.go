@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -45,8 +46,8 @@ that damage on the disk is not carried on for ever, a share of what is taken ove
 With --rsync-directory, the archives are then brought there with rsync. Nothing is removed from either directory
 before its replacement is safe, the newest complete backup never, and files that aren't this policy's never.
 
-Exit status: 0 done; 1 a passing fault, worth a retry; 2 wrong settings, a retry can't help; 3 an archive was made
-but is incomplete, because files couldn't be read or a source that held files is empty.`,
+Exit status: 0 done; 1 a passing fault, worth a retry; 3 an archive was made but is incomplete, because
+files couldn't be read or a source that held files is empty; 64 wrong settings, a retry can't help.`,
 		Example: `  # Two directories, the newest 7 backups are kept, and mirrored
   backup-operator backup --policy orbit/appliance \
       --source data=/src/data --source sessions=/src/sessions --exclude 'data=cache/**' --exclude 'data=*.tmp' \
@@ -101,7 +102,7 @@ func backup(cmd *cobra.Command, flags backupFlags) error {
 	result, exit := runner.Run(cmd.Context(), flags.config, runner.Environment{Log: log, Now: time.Now})
 	if err := writeReport(flags.terminationLog, result); err != nil {
 		log.Error("the report could not be written", "file", flags.terminationLog, "error", err)
-		exit = max(exit, report.ExitFailed)
+		exit = cmp.Or(exit, report.ExitFailed)
 	}
 	if exit != report.ExitSucceeded {
 		return exitStatus(exit)

@@ -32,7 +32,7 @@ func newVerifyCommand() *cobra.Command {
 		Long: `Check every byte of a backup: that the file is what was written, and that each file in it has the content that was
 archived. The files that damage concerns are named; the others can be restored.
 
-Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 2 wrong input, or not a backup; 3 damaged.`,
+Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 3 damaged; 64 wrong input, or not a backup.`,
 		Example: `  backup-operator verify --directory /backup/daily
   backup-operator verify --directory /backup/daily --prefix appliance --backup all -o json`,
 		DisableFlagsInUseLine: true,

@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() { os.Exit(guard(os.Args, os.Stderr, run)) }
+func main() { os.Exit(run()) }
 
 // run is the program from its arguments to its exit status.
 func run() int {

@@ -80,8 +80,7 @@ func BuildCronJob(
 }
 
 // podFailurePolicy doesn't count tries that Kubernetes itself cut short, and ends a Job at once when another try can't help.
-// In this order, because a program that is told to stop before it can listen ends with exit code 2 where it is process 1,
-// as every program in Go does.
+// A crash of the runner, with which a Go program exits with 2, is neither, and is tried again.
 func podFailurePolicy() *batchv1.PodFailurePolicy {
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
 		{

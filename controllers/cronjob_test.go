@@ -22,6 +22,7 @@ import (
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers/holders"
+	"appliance.io/backup-operator/internal/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -144,5 +145,20 @@ func TestSampleIsTheTestedPage(t *testing.T) {
 	sample := readPolicy(t, "../config/samples/backuppolicy.yaml")
 	if diff := cmp.Diff(readPolicy(t, "testdata/page.yaml"), sample); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A Go program that panics, or that SIGQUIT ends, exits with 2. That says nothing about the settings.
+func TestACrashOfTheRunnerIsRetried(t *testing.T) {
+	const crash = 2
+	for _, rule := range podFailurePolicy().Rules {
+		if rule.OnExitCodes != nil && slices.Contains(rule.OnExitCodes.Values, crash) {
+			t.Errorf("%s at exit code %d", rule.Action, crash)
+		}
+	}
+	for _, code := range []int{report.ExitSucceeded, report.ExitFailed, report.ExitIncomplete, report.ExitInvalid} {
+		if code == crash {
+			t.Errorf("the runner exits with %d by itself", code)
+		}
 	}
 }

@@ -114,12 +114,6 @@ func (a *ahead) run() {
 
 // tell passes one event on. The items are the visitor's to release, while there is one.
 func (a *ahead) tell(e *event) {
-	defer func() {
-		if v := recover(); v != nil {
-			err := internalError(v)
-			a.err.CompareAndSwap(nil, &err)
-		}
-	}()
 	switch {
 	case a.failed() != nil:
 		e.item.release()

@@ -5,8 +5,6 @@ package archive
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
 )
 
@@ -96,9 +94,7 @@ func (p *pipeline) submit(f *frame) {
 // wait ends the pipeline, with err if the walk failed, and returns once every frame has been written or, after an
 // error, given up.
 func (p *pipeline) wait(err error) error {
-	if err != nil {
-		p.cancel(err)
-	}
+	p.fail(err)
 	close(p.work)
 	close(p.order)
 	p.workers.Wait()
@@ -113,28 +109,17 @@ func (p *pipeline) wait(err error) error {
 func (p *pipeline) build(w *worker) {
 	for f := range p.work {
 		if p.ctx.Err() == nil {
-			p.guard(func() error { return w.build(f) })
+			p.fail(w.build(f))
 		}
 		f.done <- struct{}{}
 	}
 }
 
-// guard turns a panic into an error of the whole archive. Left alone, a panic in a goroutine ends the program with the
-// exit status that means wrong settings, and nobody tries again.
-func (p *pipeline) guard(do func() error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.cancel(internalError(v))
-		}
-	}()
-	if err := do(); err != nil {
+// fail ends the pipeline with an error, if there is one.
+func (p *pipeline) fail(err error) {
+	if err != nil {
 		p.cancel(err)
 	}
-}
-
-// internalError is the error that a panic is turned into.
-func internalError(panicked any) error {
-	return fmt.Errorf("internal error, please report it: %v\n%s", panicked, debug.Stack())
 }
 
 // write is the sink. It alone writes, counts and calls the caller's functions.
@@ -142,13 +127,13 @@ func (p *pipeline) write() {
 	for f := range p.order {
 		<-f.done
 		if p.ctx.Err() == nil {
-			p.guard(func() error { return p.put(f) })
+			p.fail(p.put(f))
 		}
 		f.release()
 		p.written <- f
 	}
 	if p.ctx.Err() == nil {
-		p.guard(p.output.flush)
+		p.fail(p.output.flush())
 	}
 }
 
@@ -221,10 +206,7 @@ func (p *pipeline) report(f *frame) {
 func (p *pipeline) takeDown() {
 	for f := range p.written {
 		if p.ctx.Err() == nil {
-			p.guard(func() error {
-				p.indexer.add(f)
-				return nil
-			})
+			p.indexer.add(f)
 		}
 		f.reset()
 		p.free <- f

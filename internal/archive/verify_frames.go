@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"appliance.io/backup-operator/internal/archive/index"
@@ -117,20 +115,10 @@ func (c *frameChecker) wait(err error) error {
 func (c *frameChecker) check() {
 	for j := range c.work {
 		if j.told == nil && c.ctx.Err() == nil {
-			c.guard(func() { c.checkFrame(j) })
+			c.checkFrame(j)
 		}
 		j.done <- struct{}{}
 	}
-}
-
-// guard turns a panic into an error: a mistake in this program is no damage.
-func (c *frameChecker) guard(do func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.cancel(fmt.Errorf("internal error, please report it: %v\n%s", p, debug.Stack()))
-		}
-	}()
-	do()
 }
 
 func (c *frameChecker) checkFrame(j *checkJob) {
@@ -155,7 +143,7 @@ func (c *frameChecker) tell() {
 	for j := range c.order {
 		<-j.done
 		if c.ctx.Err() == nil {
-			c.guard(func() { c.tellOf(j) })
+			c.tellOf(j)
 		}
 		if j.isHuge() {
 			j.buffers.stored, j.buffers.content = nil, nil

@@ -7,8 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -62,12 +60,10 @@ func (r *restorer) pass(ctx context.Context, sel *selection) error {
 	}
 	sinking.Go(r.sink)
 	p := &planner{r: r, sel: sel}
-	r.guard(func() {
-		if err := p.plan(); err != nil {
-			r.cancel(err)
-		}
-		p.leave()
-	})
+	if err := p.plan(); err != nil {
+		r.cancel(err)
+	}
+	p.leave()
 	close(r.work)
 	close(r.order)
 	working.Wait()
@@ -75,16 +71,6 @@ func (r *restorer) pass(ctx context.Context, sel *selection) error {
 	err := context.Cause(r.ctx)
 	r.cancel(nil)
 	return err
-}
-
-// guard turns a panic into an error of the restore: a mistake in this program must not look like wrong settings.
-func (r *restorer) guard(do func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			r.cancel(fmt.Errorf("internal error, please report it: %v\n%s", v, debug.Stack()))
-		}
-	}()
-	do()
 }
 
 // acquire waits for a job that is free.
@@ -112,11 +98,9 @@ func (r *restorer) submit(j *job) {
 func (r *restorer) build() {
 	for j := range r.work {
 		if r.ctx.Err() == nil {
-			r.guard(func() {
-				if err := r.do(j); err != nil {
-					r.cancel(err)
-				}
-			})
+			if err := r.do(j); err != nil {
+				r.cancel(err)
+			}
 		}
 		j.settle()
 		j.done <- struct{}{}
@@ -128,13 +112,11 @@ func (r *restorer) sink() {
 	for j := range r.order {
 		<-j.done
 		if r.ctx.Err() == nil {
-			r.guard(func() {
-				if err := r.finish(j); err != nil {
-					r.cancel(err)
-				}
-			})
+			if err := r.finish(j); err != nil {
+				r.cancel(err)
+			}
 		}
-		r.guard(j.release)
+		j.release()
 		if j.huge {
 			<-r.huge
 		}
