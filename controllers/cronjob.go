@@ -94,7 +94,7 @@ func podFailurePolicy() *batchv1.PodFailurePolicy {
 			OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
 				ContainerName: ptr.To(runnerContainer),
 				Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
-				Values:        []int32{report.ExitInvalid, report.ExitIncomplete},
+				Values:        []int32{report.ExitIncomplete, report.ExitInvalid},
 			},
 		},
 	}}
