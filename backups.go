@@ -130,7 +130,9 @@ func exitOf(cmd *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		exit = report.ExitInvalid
 	}
+	err = archive.ExplainOpenFiles(err)
 	for _, lasting := range []error{
+		unix.EMFILE, // The next try would have the same limit.
 		archive.ErrNotArchive, archive.ErrTruncated, archive.ErrFutureFormat, archive.ErrNoIndex, archive.ErrDamaged,
 		restore.ErrInvalidTarget, restore.ErrInvalidPattern, restore.ErrNoMatch, restore.ErrConflict, restore.ErrMalformed,
 	} {
