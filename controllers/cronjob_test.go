@@ -8,11 +8,13 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -159,6 +161,22 @@ func TestACrashOfTheRunnerIsRetried(t *testing.T) {
 	for _, code := range []int{report.ExitSucceeded, report.ExitFailed, report.ExitIncomplete, report.ExitInvalid} {
 		if code == crash {
 			t.Errorf("the runner exits with %d by itself", code)
+		}
+	}
+}
+
+// TestARunWaitsForAnotherOneAsLongAsItsDeadlineAllows, and then has time to say for whom, whatever the deadline.
+func TestARunWaitsForAnotherOneAsLongAsItsDeadlineAllows(t *testing.T) {
+	for deadline, want := range map[int64]time.Duration{
+		0: 24*time.Hour - 5*time.Minute, 14400: 4*time.Hour - 5*time.Minute, 90: 67500 * time.Millisecond, 1: 750 * time.Millisecond,
+		math.MaxInt64: time.Duration(maxDeadline)*time.Second - 5*time.Minute,
+	} {
+		spec := &backupv1alpha1.BackupPolicySpec{Job: &backupv1alpha1.JobTemplate{}}
+		if deadline > 0 {
+			spec.Job.ActiveDeadlineSeconds = &deadline
+		}
+		if got := lockTimeout(spec); got != want {
+			t.Errorf("with a deadline of %d seconds a run waits %s, want %s", deadline, got, want)
 		}
 	}
 }

@@ -5,9 +5,11 @@ package controllers
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +27,10 @@ const (
 	jobUIDVariable = "BACKUP_JOB_UID"
 	// gracePeriod is how many seconds a run has to remove what is half done when it is told to stop.
 	gracePeriod = 60
+	// reportReserve is how long before its deadline a run that waits for another one gives up.
+	reportReserve = 5 * time.Minute
+	// maxDeadline is the longest deadline in seconds that a duration can hold.
+	maxDeadline = int64(math.MaxInt64 / time.Second)
 )
 
 // podSpec is the pod of a run. It has no Kubernetes credentials: it reports by its termination message.
@@ -82,7 +88,17 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 			args = append(args, fmt.Sprintf("--exclude=%s=%s", volume.Name, literal(pattern)))
 		}
 	}
-	return append(args, "--termination-log="+corev1.TerminationMessagePathDefault)
+	return append(args,
+		"--lock-timeout="+lockTimeout(spec).String(), "--termination-log="+corev1.TerminationMessagePathDefault)
+}
+
+// lockTimeout is how long a run waits for another one: Kubernetes doesn't count Jobs that the CronJob hasn't started, such
+// as those of runNow, so a scheduled run may meet one. It is all the time that the run has, but for what it takes to report
+// before its deadline.
+func lockTimeout(spec *backupv1alpha1.BackupPolicySpec) time.Duration {
+	seconds := min(ptr.Deref(jobTemplate(spec).ActiveDeadlineSeconds, activeDeadline), maxDeadline)
+	deadline := time.Duration(seconds) * time.Second
+	return deadline - min(deadline/4, reportReserve)
 }
 
 // literal keeps Kubernetes from taking $(NAME) in an argument for a variable, from

@@ -69,7 +69,8 @@ type JobTemplate struct {
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
 	// activeDeadlineSeconds is how long a run may take, in seconds, before Kubernetes ends it, waiting for
-	// its volumes included. Default: 86400, a day. Maximum: 31536000, a year.
+	// its volumes and for another run in the same directory included. Default: 86400, a day. Maximum: 31536000, a
+	// year.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31536000
 	// +optional
