@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"appliance.io/backup-operator/internal/archive"
@@ -17,7 +18,6 @@ import (
 	"appliance.io/backup-operator/internal/report"
 	"appliance.io/backup-operator/internal/restore"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // latest and all are what stands for backups in place of a name.
@@ -33,8 +33,42 @@ type invalidError struct{ err error }
 func (e *invalidError) Error() string { return e.err.Error() }
 func (e *invalidError) Unwrap() error { return e.err }
 
+// answerTimeout is how long the file system of a directory may take to answer, by default.
+const answerTimeout = time.Minute
+
+// patience is how many times that an answer may take once the work has begun: what passes must not cost it.
+const patience = 10
+
 // chosen are the flags that choose a backup.
-type chosen struct{ directory, prefix, name string }
+type chosen struct {
+	directory, prefix, name string
+	answerTimeout           time.Duration
+}
+
+// addAnswerTimeout adds the flag that limits how long a directory may take to answer.
+func addAnswerTimeout(cmd *cobra.Command, timeout *time.Duration) {
+	cmd.Flags().DurationVar(timeout, "answer-timeout", answerTimeout,
+		"how long the directory may take to answer before the command gives up; ten times as long once it is at work; 0 means "+
+			"forever")
+}
+
+// listBackups lists the backups in a directory, if its file system answers.
+func listBackups(directory, prefix string, timeout time.Duration) ([]catalog.Backup, error) {
+	if err := catalog.Probe(directory, timeout); err != nil {
+		return nil, fmt.Errorf("--directory: %w", err)
+	}
+	backups, err := catalog.Within(directory, patience*timeout, func() ([]catalog.Backup, error) {
+		return catalog.List(directory, prefix, time.Now())
+	})
+	var silent *catalog.NoAnswerError
+	switch {
+	case errors.As(err, &silent):
+		return nil, fmt.Errorf("--directory: %w", err)
+	case err != nil:
+		return nil, &invalidError{fmt.Errorf("--directory: %w", err)}
+	}
+	return backups, nil
+}
 
 // addFlags adds the flags.
 func (c *chosen) addFlags(cmd *cobra.Command, names string) {
@@ -43,6 +77,7 @@ func (c *chosen) addFlags(cmd *cobra.Command, names string) {
 	f.StringVar(&c.directory, "directory", "", "the `DIR` that holds the backups, a backup directory or a mirror")
 	f.StringVar(&c.prefix, "prefix", "", "take only the backups with this prefix; needed when there are several")
 	f.StringVar(&c.name, "backup", latestBackup, "the `NAME` of a backup as list tells it, or "+names)
+	addAnswerTimeout(cmd, &c.answerTimeout)
 }
 
 // find lists the backups that are meant, newest first: one, or with "all" all of them. It tells note of what it passes
@@ -52,9 +87,9 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 		err := errors.New("--directory: give the directory that holds the backups")
 		return nil, &usageError{command: cmd.CommandPath(), err: err}
 	}
-	backups, err := catalog.List(c.directory, c.prefix, time.Now())
+	backups, err := listBackups(c.directory, c.prefix, c.answerTimeout)
 	if err != nil {
-		return nil, &invalidError{fmt.Errorf("--directory: %w", err)}
+		return nil, err
 	}
 	switch c.name {
 	case allBackups:
@@ -74,40 +109,66 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 	return backups[i : i+1], nil
 }
 
-// backupFile is a backup's file. Reading it leaves the page cache as it was found.
+// backupFile is a backup's file. Reading it leaves the page cache as it was found, and fails if the file system doesn't
+// answer: from then on nobody touches the file any more.
 type backupFile struct {
-	*archive.Uncached
-	file *os.File
+	directory string
+	limit     time.Duration
+	uncached  *archive.Uncached
+	file      *os.File
+	size      int64
+	silent    atomic.Pointer[catalog.NoAnswerError]
 }
 
+// ReadAt fills buf from offset on. After a NoAnswerError, buf may still change.
+func (f *backupFile) ReadAt(buf []byte, offset int64) (int, error) {
+	if err := f.silent.Load(); err != nil {
+		return 0, err
+	}
+	n, err := catalog.Within(f.directory, f.limit, func() (int, error) { return f.uncached.ReadAt(buf, offset) })
+	var silent *catalog.NoAnswerError
+	if errors.As(err, &silent) {
+		f.silent.Store(silent)
+	}
+	return n, err
+}
+
+// Close closes the file, unless that would wait for an answer that doesn't come.
 func (f *backupFile) Close() error {
-	return errors.Join(f.Uncached.Close(), f.file.Close())
+	if f.silent.Load() != nil {
+		return nil
+	}
+	_, err := catalog.Within(f.directory, f.limit, func() (struct{}, error) {
+		return struct{}{}, errors.Join(f.uncached.Close(), f.file.Close())
+	})
+	return err
 }
 
-// openBackup opens a backup's file, and tells its size. The caller closes it.
-func openBackup(directory string, b catalog.Backup) (*backupFile, int64, error) {
-	f, err := os.OpenFile(filepath.Join(directory, b.File), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", f.Name())
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, 0, err
-	}
-	return &backupFile{archive.NewUncached(f), f}, st.Size(), nil
+// openBackup opens a backup's file. The caller closes it.
+func (c *chosen) openBackup(b catalog.Backup) (*backupFile, error) {
+	limit := patience * c.answerTimeout
+	return catalog.Within(c.directory, limit, func() (*backupFile, error) {
+		file, err := catalog.OpenRegular(filepath.Join(c.directory, b.File))
+		if err != nil {
+			return nil, err
+		}
+		st, err := file.Stat()
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		return &backupFile{
+			directory: c.directory, limit: limit, uncached: archive.NewUncached(file), file: file, size: st.Size(),
+		}, nil
+	})
 }
 
 // openArchive opens a backup for reading. The caller closes the file.
-func openArchive(directory string, b catalog.Backup) (*archive.Archive, io.Closer, error) {
-	f, size, err := openBackup(directory, b)
+func (c *chosen) openArchive(b catalog.Backup) (*archive.Archive, io.Closer, error) {
+	f, err := c.openBackup(b)
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := archive.Open(f, size)
+	a, err := archive.Open(f, f.size)
 	if errors.Is(err, archive.ErrNoIndex) {
 		err = fmt.Errorf("%w; \"tar --zstd -xf\" restores it", err)
 	}
@@ -130,9 +191,7 @@ func exitOf(cmd *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		exit = report.ExitInvalid
 	}
-	err = archive.ExplainOpenFiles(err)
 	for _, lasting := range []error{
-		unix.EMFILE, // The next try would have the same limit.
 		archive.ErrNotArchive, archive.ErrTruncated, archive.ErrFutureFormat, archive.ErrNoIndex, archive.ErrDamaged,
 		restore.ErrInvalidTarget, restore.ErrInvalidPattern, restore.ErrNoMatch, restore.ErrConflict, restore.ErrMalformed,
 	} {

@@ -72,6 +72,9 @@ files couldn't be read or a source that held files is empty; 64 wrong settings, 
 	f.StringVar(&flags.config.RsyncDirectory, "rsync-directory", "", "synchronize the backups to this absolute `DIR` with rsync")
 	f.StringVar(&flags.config.Run, "run", "", "the run's own `ID`: a retry with the same goes on from the archive it finds")
 	f.DurationVar(&flags.config.LockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run in the same directory")
+	f.DurationVar(&flags.config.AnswerTimeout, "answer-timeout", answerTimeout,
+		"how long a directory may take to answer before the run does without it, or fails; ten times as long once it works "+
+			"there; 0 means forever")
 	f.DurationVar(&flags.config.SyncTimeout, "sync-timeout", 10*time.Minute,
 		"how long a synchronization may stand still, without a byte moving, before it fails; 0 means for ever")
 	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")

@@ -16,7 +16,7 @@ import (
 )
 
 func newListCommand() *cobra.Command {
-	var directory, prefix, output string
+	var output string
 	var long longList
 	cmd := &cobra.Command{
 		Use:   "list --directory DIR [--prefix PREFIX] [--long BACKUP [--include PATTERN]...] [-o table|json|name]",
@@ -39,30 +39,30 @@ modification, path. Patterns are those of "restore". As JSON, each entry is one 
 			if !ok {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--output %q: give table, json or name", output)}
 			}
-			if directory == "" {
+			if long.directory == "" {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--directory: give the directory that holds the backups")}
 			}
 			if long.name != "" {
-				long.directory, long.prefix = directory, prefix
 				return exitOf(cmd, listEntries(cmd, &long, output))
 			}
 			if len(long.include)+len(long.exclude) > 0 {
 				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--include and --exclude go with --long BACKUP")}
 			}
-			backups, err := catalog.List(directory, prefix, time.Now())
+			backups, err := listBackups(long.directory, long.prefix, long.answerTimeout)
 			if err != nil {
-				return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--directory: %w", err)}
+				return exitOf(cmd, err)
 			}
 			return printer(cmd.OutOrStdout(), backups, time.Now())
 		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&directory, "directory", "", "the `DIR` that holds the backups, a backup directory or a mirror")
-	f.StringVar(&prefix, "prefix", "", "list only the backups with this prefix")
+	f.StringVar(&long.directory, "directory", "", "the `DIR` that holds the backups, a backup directory or a mirror")
+	f.StringVar(&long.prefix, "prefix", "", "list only the backups with this prefix")
 	f.StringVar(&long.name, "long", "", "list what is in this `BACKUP`: a name, or \"latest\", the newest complete one")
 	f.StringArrayVar(&long.include, "include", nil, "with --long: only what matches this `PATTERN`; repeat for more")
 	f.StringArrayVar(&long.exclude, "exclude", nil, "with --long: not what matches this `PATTERN`; repeat for more")
+	addAnswerTimeout(cmd, &long.answerTimeout)
 	f.StringVarP(&output, "output", "o", "table", "table, json or name")
 	return cmd
 }

@@ -91,7 +91,7 @@ func runRestore(cmd *cobra.Command, flags *restoreFlags) error {
 		return err
 	}
 	b := backups[0]
-	a, f, err := openArchive(flags.directory, b)
+	a, f, err := flags.openArchive(b)
 	if err != nil {
 		return err
 	}

@@ -67,10 +67,10 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s is passed over: it is foreign\n", b.File)
 			continue
 		}
-		v, err := verifyOne(cmd, which.directory, b, interval, opts)
+		v, err := verifyOne(cmd, which, b, interval, opts)
 		switch {
 		case err == nil:
-		case !all || cmd.Context().Err() != nil:
+		case !all || cmd.Context().Err() != nil || errors.As(err, new(*catalog.NoAnswerError)):
 			return err
 		case errors.Is(err, os.ErrNotExist):
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s is passed over: it was removed meanwhile\n", b.File)
@@ -134,21 +134,21 @@ func newPrintedPath(path string) printedPath {
 
 // verifyOne checks one backup.
 func verifyOne(
-	cmd *cobra.Command, directory string, b catalog.Backup, interval time.Duration, opts archive.VerifyOptions,
+	cmd *cobra.Command, which *chosen, b catalog.Backup, interval time.Duration, opts archive.VerifyOptions,
 ) (verifiedBackup, error) {
-	f, size, err := openBackup(directory, b)
+	f, err := which.openBackup(b)
 	if err != nil {
 		return verifiedBackup{}, err
 	}
 	defer f.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	progress := watch(interval, func(done int64) {
-		log.Info("verifying", "backup", b.File, "bytes", done, "ofBytes", size)
+		log.Info("verifying", "backup", b.File, "bytes", done, "ofBytes", f.size)
 	})
 	defer progress.stop()
-	out, began := verifiedBackup{Name: b.File, Bytes: size}, time.Now()
+	out, began := verifiedBackup{Name: b.File, Bytes: f.size}, time.Now()
 	opts.Progress, opts.Problem = progress.set, func(p archive.Problem) { out.add(p) }
-	v, err := archive.Verify(cmd.Context(), f, size, opts)
+	v, err := archive.Verify(cmd.Context(), f, f.size, opts)
 	if errors.Is(err, archive.ErrNoIndex) {
 		err = fmt.Errorf("%w; \"zstd -t\" checks it", err)
 	}

@@ -25,7 +25,8 @@ import (
 // TestEveryReasonHasItsEntry compares the headings of the page on troubleshooting with the constants in the code.
 func TestEveryReasonHasItsEntry(t *testing.T) {
 	reasons := slices.Concat(
-		constants(t, "../api/v1alpha1/conditions.go", "Reason"), constants(t, "../internal/report/report.go", "Reason"))
+		constants(t, "../api/v1alpha1/conditions.go", "Reason"), constants(t, "../internal/report/report.go", "Reason"),
+		constants(t, "../internal/report/report.go", "Finding"))
 	if len(reasons) < 20 {
 		t.Fatalf("only %d reasons found in the code: %q", len(reasons), reasons)
 	}

@@ -179,9 +179,6 @@ type Warning struct {
 	Kind WarningKind
 	// Err is the details for people, may be empty.
 	Err string
-
-	// shortage is set if it isn't about the file at all (see isShortage): the archive can't be made.
-	shortage error
 }
 
 // Progress is how far Write has come. All numbers grow only.
@@ -207,8 +204,8 @@ type Options struct {
 	Concurrency int
 	// Destinations are the directories that the run writes to. One that is inside a source, by whatever mount it got
 	// there, is left out with all that is below it: else each archive would hold the earlier ones. They are recognised
-	// by device and inode as they are when Write begins; those that don't exist or can't be reached are passed over.
-	Destinations []string
+	// by device and inode.
+	Destinations []OutputDirectory
 	// Previous is an earlier archive, open for reading, best the newest good one of the same policy; nil if there is
 	// none. What hasn't changed since is taken over from it. The archive that comes out decompresses to the same bytes
 	// with and without it, whatever it is and whatever becomes of it meanwhile.

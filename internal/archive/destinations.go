@@ -5,25 +5,36 @@ package archive
 
 import (
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/sys/unix"
 )
 
-// destinations are the directories that a run writes to, with the paths that it knows them by. A storage may be mounted
-// inside a source as well, so paths can't tell, but what is mounted twice is the same file.
+// OutputDirectory is a directory that a run writes to. A storage may be mounted inside a source as well, so its path can't
+// identify it, but what is mounted twice is the same file.
+type OutputDirectory struct {
+	path string
+	id   fileID
+}
+
+// FindOutputDirectory looks a directory up.
+func FindOutputDirectory(path string) (OutputDirectory, error) {
+	var s unix.Stat_t
+	if err := retry(func() error { return unix.Stat(path, &s) }); err != nil {
+		return OutputDirectory{}, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return OutputDirectory{path, newStat(&s).id}, nil
+}
+
+// destinations are the paths of the directories that a run writes to.
 type destinations map[fileID]string
 
-// findDestinations looks the directories up. What isn't there or can't be reached holds nothing that could be archived
-// by mistake, and is for the run to complain of when it goes there.
-func findDestinations(paths []string) destinations {
-	found := destinations{}
-	for _, path := range paths {
-		var s unix.Stat_t
-		if err := retry(func() error { return unix.Stat(path, &s) }); err == nil {
-			found[newStat(&s).id] = path
-		}
+func newDestinations(list []OutputDirectory) destinations {
+	d := destinations{}
+	for _, to := range list {
+		d[to.id] = to.path
 	}
-	return found
+	return d
 }
 
 // check returns an error if a source as a whole is one of them.

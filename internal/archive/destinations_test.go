@@ -30,7 +30,7 @@ func TestDestinationsInsideASourceAreLeftOut(t *testing.T) {
 	if err := os.Symlink(filepath.Join(root, "mnt", "disk"), storage); err != nil {
 		t.Fatal(err)
 	}
-	written := []string{filepath.Join(storage, "backups"), filepath.Join(root, "mirror"), filepath.Join(outside, "yet to be made")}
+	written := []OutputDirectory{destination(t, filepath.Join(storage, "backups")), destination(t, filepath.Join(root, "mirror"))}
 	source := Source{Name: "data", Path: root}
 
 	w := write(t, Options{Destinations: written}, source)
@@ -56,17 +56,26 @@ func TestDestinationsInsideASourceAreLeftOut(t *testing.T) {
 	}
 }
 
+func destination(t *testing.T, path string) OutputDirectory {
+	t.Helper()
+	d, err := FindOutputDirectory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func TestASourceThatIsADestinationIsRefused(t *testing.T) {
 	root := t.TempDir()
 	source := Source{Name: "data", Path: root}
-	w, err := tryWrite(t, t.Context(), Options{Destinations: []string{root + "/."}}, source)
+	w, err := tryWrite(t, t.Context(), Options{Destinations: []OutputDirectory{destination(t, root+"/.")}}, source)
 	if !errors.Is(err, ErrInvalidSource) {
 		t.Errorf("write: error %v", err)
 	}
 	if st, err := os.Stat(w.path); err != nil || st.Size() != 0 {
 		t.Errorf("something was written: %v %v", st.Size(), err)
 	}
-	if _, err := Measure(t.Context(), []Source{source}, MeasureOptions{Destinations: []string{root}}); !errors.Is(err, ErrInvalidSource) {
+	if _, err := Measure(t.Context(), []Source{source}, MeasureOptions{Destinations: []OutputDirectory{destination(t, root)}}); !errors.Is(err, ErrInvalidSource) {
 		t.Errorf("measure: error %v", err)
 	}
 }

@@ -30,7 +30,7 @@ const (
 // MeasureOptions are the settings of Measure.
 type MeasureOptions struct {
 	// Destinations are as in Options.
-	Destinations []string
+	Destinations []OutputDirectory
 	// Previous and Level are as in Options: what will be taken over needn't be read.
 	Previous *os.File
 	Level    int

@@ -60,7 +60,7 @@ type tree struct {
 }
 
 // openSources checks all sources before anything is done with any. The caller closes the trees.
-func openSources(sources []Source, written []string, vs *volumes) (trees []*tree, err error) {
+func openSources(sources []Source, written []OutputDirectory, vs *volumes) (trees []*tree, err error) {
 	defer func() {
 		if err != nil {
 			closeTrees(trees)
@@ -70,7 +70,7 @@ func openSources(sources []Source, written []string, vs *volumes) (trees []*tree
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("%w: there is none; give at least one", ErrInvalidSource)
 	}
-	names, leave := map[string]bool{}, findDestinations(written)
+	names, leave := map[string]bool{}, newDestinations(written)
 	for _, s := range sources {
 		if s.Name == "" || s.Name == "." || s.Name == ".." || strings.ContainsAny(s.Name, "/\x00") {
 			return trees, fmt.Errorf("%w %q: the name must be one path element", ErrInvalidSource, s.Name)

@@ -28,7 +28,7 @@ func back(t *testing.T, dir, prefix, policy string, when time.Time) Backup {
 	t.Helper()
 	source := t.TempDir()
 	put(t, filepath.Join(source, "file"), "content\n")
-	pending, err := Create(dir, prefix, when)
+	pending, err := Create(dir, prefix, when, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,8 @@ type Backup struct {
 	Bytes int64
 	// Ahead says that the time in the name had yet to come when the backup was listed: the clock was wrong then, or is now.
 	Ahead bool
+	// ModTime is the file's time of modification, which rsync takes along.
+	ModTime time.Time
 	// State is what the archive is good for.
 	State State
 	// Header says whose it is. It is empty for a foreign file, and may be for a damaged one.
@@ -94,7 +96,7 @@ func Merge(here, mirror []Backup) []Backup {
 // inspect reads what one archive says about itself. The error is only ever that the file is gone.
 func inspect(dir, file string, name Name) (Backup, error) {
 	b := Backup{File: file, Name: name}
-	f, err := openRegular(filepath.Join(dir, file))
+	f, err := OpenRegular(filepath.Join(dir, file))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return b, err
@@ -117,7 +119,7 @@ func (b *Backup) read(f *os.File) {
 		b.State, b.Err = Damaged, err
 		return
 	}
-	b.Bytes = fi.Size()
+	b.Bytes, b.ModTime = fi.Size(), fi.ModTime()
 	info, err := archive.ReadInfo(f, fi.Size())
 	b.State, b.Err = judge(info, err), err
 	b.Header = info.Header
@@ -133,7 +135,7 @@ func (b Backup) isStill(was Backup) bool {
 
 // Open opens a good backup for reading. It refuses a file that isn't what the listing said any more.
 func Open(dir string, b Backup) (*os.File, error) {
-	f, err := openRegular(filepath.Join(dir, b.File))
+	f, err := OpenRegular(filepath.Join(dir, b.File))
 	if err != nil {
 		return nil, fmt.Errorf("open the backup %s: %w", b.File, err)
 	}
@@ -170,9 +172,9 @@ func judge(info archive.Info, err error) State {
 
 var errNotRegular = errors.New("not a regular file")
 
-// openRegular opens a file for reading and refuses everything that isn't a regular file: a symbolic link could lead
+// OpenRegular opens a file for reading and refuses everything that isn't a regular file: a symbolic link could lead
 // anywhere, and a named pipe would block for ever.
-func openRegular(path string) (*os.File, error) {
+func OpenRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
 		return nil, fmt.Errorf("%s: %w", path, errNotRegular)

@@ -19,7 +19,7 @@ import (
 // TestMain lets this program be run again as a process that takes a lock and holds it until it is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("CATALOG_TEST_HOLD_LOCK"); dir != "" {
-		lock, err := AcquireLock(context.Background(), dir, "app", "the other one", 0)
+		lock, err := AcquireLock(context.Background(), dir, "app", LockRequest{Holder: "the other one"})
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -52,11 +52,11 @@ func holdLock(t *testing.T, dir string) *exec.Cmd {
 func TestAHeldLockIsWaitedForAndItsHolderIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	holdLock(t, dir)
-	_, err := AcquireLock(t.Context(), dir, "app", "me", 20*time.Millisecond)
+	_, err := AcquireLock(t.Context(), dir, "app", LockRequest{Holder: "me", Timeout: 20 * time.Millisecond})
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "the other one") {
 		t.Errorf("AcquireLock = %v", err)
 	}
-	other, err := AcquireLock(t.Context(), dir, "app-2", "me", 0)
+	other, err := AcquireLock(t.Context(), dir, "app-2", LockRequest{Holder: "me"})
 	if err != nil {
 		t.Fatalf("another prefix's lock: %v", err)
 	}
@@ -70,7 +70,7 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 	holder := holdLock(t, dir)
 	got := make(chan error)
 	go func() {
-		lock, err := AcquireLock(t.Context(), dir, "app", "me", time.Minute)
+		lock, err := AcquireLock(t.Context(), dir, "app", LockRequest{Holder: "me", Timeout: time.Minute})
 		if err == nil {
 			err = lock.Release()
 		}
@@ -86,14 +86,14 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 
 func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 	dir := t.TempDir()
-	first, err := AcquireLock(t.Context(), dir, "app", "me", 0)
+	first, err := AcquireLock(t.Context(), dir, "app", LockRequest{Holder: "me"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	got := make(chan error)
 	go func() {
-		_, err := AcquireLock(ctx, dir, "app", "me", time.Hour)
+		_, err := AcquireLock(ctx, dir, "app", LockRequest{Holder: "me", Timeout: time.Hour})
 		got <- err
 	}()
 	cause := errors.New("enough")
@@ -104,7 +104,7 @@ func TestWaitingForALockEndsWithTheContext(t *testing.T) {
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := AcquireLock(t.Context(), dir, "app", "me", 0)
+	second, err := AcquireLock(t.Context(), dir, "app", LockRequest{Holder: "me"})
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
@@ -117,7 +117,7 @@ func TestALinkIsNotLocked(t *testing.T) {
 	if err := os.Symlink(elsewhere+"/precious", dir+"/.app.lock"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := AcquireLock(t.Context(), dir, "app", "me", 0); err == nil {
+	if _, err := AcquireLock(t.Context(), dir, "app", LockRequest{Holder: "me"}); err == nil {
 		t.Error("a link was followed")
 	}
 }

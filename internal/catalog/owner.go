@@ -56,7 +56,7 @@ func ClaimOwner(dir, prefix, policy string) error {
 // readOwner reports whether the policy owns the prefix already.
 func readOwner(dir, prefix, policy string) (bool, error) {
 	path := ownerPath(dir, prefix)
-	f, err := openRegular(path)
+	f, err := OpenRegular(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

@@ -86,7 +86,7 @@ var sidecarStart = regexp.MustCompile(`^(\\?[0-9a-f]{64}  |# sparse, not listed:
 // isSidecar reports whether a file begins like what Commit writes, and isn't a stranger's with that name. An archive
 // without files has an empty one.
 func isSidecar(path string) bool {
-	f, err := openRegular(path)
+	f, err := OpenRegular(path)
 	if err != nil {
 		return false
 	}

@@ -6,6 +6,7 @@ package catalog
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Rules are what retention goes by.
@@ -118,9 +119,21 @@ func Missing(here, mirror []Backup, rules Rules) []Backup {
 func Conflicts(send, mirror []Backup) []string {
 	var names []string
 	for _, b := range send {
-		if slices.ContainsFunc(mirror, func(m Backup) bool { return m.File == b.File && m.Header != b.Header }) {
+		if slices.ContainsFunc(mirror, func(m Backup) bool { return m.File == b.File && !m.isCopyOf(b) }) {
 			names = append(names, b.File)
 		}
 	}
 	return names
+}
+
+// timeGranularity is the coarsest in which file systems keep times of modification.
+const timeGranularity = 2 * time.Second
+
+// isCopyOf reports whether a file in a mirror is a copy of a backup, maybe a damaged one: it says so in its header, or it
+// is no good archive but has the size and time with which it was sent.
+func (b Backup) isCopyOf(sent Backup) bool {
+	if b.Good() || b.Header == sent.Header {
+		return b.Header == sent.Header
+	}
+	return b.Bytes == sent.Bytes && b.ModTime.Sub(sent.ModTime).Abs() <= timeGranularity
 }

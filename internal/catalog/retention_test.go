@@ -337,7 +337,30 @@ func TestConflicts(t *testing.T) {
 	if got := Conflicts(history("cc"), history("cd")); got != nil {
 		t.Errorf("%q", got)
 	}
-	if got := Conflicts(history("cc"), history(".f")); len(got) != 1 {
-		t.Errorf("%q", got)
+}
+
+// TestADamagedCopyIsNotTakenForAStrangersFile: rsync has given it the size and the time of what was sent.
+func TestADamagedCopyIsNotTakenForAStrangersFile(t *testing.T) {
+	sent := history("c")
+	sent[0].ModTime = day0.Add(123 * time.Nanosecond)
+	for name, test := range map[string]struct {
+		state     State
+		bytes     int64
+		age       time.Duration
+		conflicts int
+	}{
+		"first bytes damaged":           {Foreign, sent[0].Bytes, 0, 0},
+		"header damaged":                {Damaged, sent[0].Bytes, 0, 0},
+		"header damaged, coarse times":  {Damaged, sent[0].Bytes, time.Second, 0},
+		"a stranger's, of another size": {Foreign, sent[0].Bytes + 1, 0, 1},
+		"a stranger's, of another time": {Foreign, sent[0].Bytes, time.Minute, 1},
+		"another good archive":          {Complete, sent[0].Bytes, 0, 1},
+	} {
+		there := sent[0]
+		there.State, there.Bytes, there.ModTime = test.state, test.bytes, sent[0].ModTime.Add(test.age)
+		there.Header = archive.Header{}
+		if got := Conflicts(sent, []Backup{there}); len(got) != test.conflicts {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }

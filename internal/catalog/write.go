@@ -35,11 +35,11 @@ const sidecarBuffer = 256 << 10
 var ErrNotFlushed = errors.New("the directory could not be flushed to disk")
 
 // Create begins a backup with the given prefix and time, under the lock. If there is one of that second already, the
-// next second is used that is free in the directory and in the mirrors, if they can be read: two archives of one name
-// could never be in a mirror both. The partial file must be ended with Commit or Abort.
-func Create(dir, prefix string, t time.Time, mirrors ...string) (*NewBackup, error) {
+// next second is used that is free in the directory and among the files of its mirror: two archives of one name could never
+// both be there. The partial file must be ended with Commit or Abort.
+func Create(dir, prefix string, t time.Time, mirrored map[string]bool) (*NewBackup, error) {
 	name := Name{Prefix: prefix, Time: t.UTC().Truncate(time.Second)}
-	for taken(append(mirrors, dir), name) {
+	for taken(dir, mirrored, name) {
 		name.Time = name.Time.Add(time.Second)
 	}
 	path := filepath.Join(dir, name.String())
@@ -57,13 +57,10 @@ func Create(dir, prefix string, t time.Time, mirrors ...string) (*NewBackup, err
 }
 
 // taken reports whether something, be it a stranger's, has the name of the archive or of its sidecar.
-func taken(dirs []string, name Name) bool {
-	for _, dir := range dirs {
-		path := filepath.Join(dir, name.String())
-		for _, p := range []string{path, path + SidecarSuffix} {
-			if _, err := os.Lstat(p); err == nil {
-				return true
-			}
+func taken(dir string, mirrored map[string]bool, name Name) bool {
+	for _, file := range []string{name.String(), name.String() + SidecarSuffix} {
+		if _, err := os.Lstat(filepath.Join(dir, file)); err == nil || mirrored[file] {
+			return true
 		}
 	}
 	return false

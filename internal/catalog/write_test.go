@@ -50,9 +50,7 @@ func TestTwoBackupsOfOneSecond(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "app-20261101T050001Z.tar.zst"), "a stranger's")
 	back(t, dir, "app", own, day0)
-	mirror := t.TempDir()
-	put(t, filepath.Join(mirror, "app-20261101T050002Z.tar.zst.sha256"), "")
-	pending, err := Create(dir, "app", day0, filepath.Join(mirror, "nowhere"), mirror)
+	pending, err := Create(dir, "app", day0, map[string]bool{"app-20261101T050002Z.tar.zst.sha256": true})
 	if err != nil || pending.Name() != "app-20261101T050003Z.tar.zst" {
 		t.Fatalf("with a mirror it is %v, %v", pending, err)
 	}
@@ -66,7 +64,7 @@ func TestTwoBackupsOfOneSecond(t *testing.T) {
 
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
+	pending, err := Create(dir, "app", day0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +82,7 @@ func TestAbortLeavesNothing(t *testing.T) {
 
 func TestCommitNeverReplacesAndLeavesNothingWhenItFails(t *testing.T) {
 	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
+	pending, err := Create(dir, "app", day0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +101,7 @@ func TestCommitNeverReplacesAndLeavesNothingWhenItFails(t *testing.T) {
 
 func TestCommitSaysWhenTheArchiveIsThereButItsNameNotOnDisk(t *testing.T) {
 	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
+	pending, err := Create(dir, "app", day0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +116,7 @@ func TestCommitSaysWhenTheArchiveIsThereButItsNameNotOnDisk(t *testing.T) {
 
 func TestAListOfChecksumsThatCanNotBeWrittenLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	pending, err := Create(dir, "app", day0)
+	pending, err := Create(dir, "app", day0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

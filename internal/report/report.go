@@ -147,6 +147,9 @@ type FindingReason string
 // FindingArchiveDamaged means that an earlier archive is no longer what was written. The run's own archive is whole.
 const FindingArchiveDamaged FindingReason = "ArchiveDamaged"
 
+// FindingMirrorDamaged means that a copy in the mirror was no longer what was sent there, and has been sent again.
+const FindingMirrorDamaged FindingReason = "MirrorDamaged"
+
 // Finding is one thing that a run found.
 type Finding struct {
 	// Reason is its kind.

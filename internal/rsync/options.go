@@ -34,6 +34,8 @@ type Options struct {
 	// Flush makes rsync flush every file to disk before it gets its name. rsync has that since 3.2.4; on a server, too,
 	// it must be no older then.
 	Flush bool
+	// IgnoreTimes sends files even if the other end has them with the same size and time.
+	IgnoreTimes bool
 	// Timeout ends a transfer in which nothing has moved for so long; 0 means never.
 	Timeout time.Duration
 }
@@ -56,6 +58,9 @@ func (o Options) Arguments() []string {
 	}
 	if o.Temporary != "" {
 		args = append(args, "--temp-dir="+o.Temporary)
+	}
+	if o.IgnoreTimes {
+		args = append(args, "--ignore-times")
 	}
 	if o.Flush {
 		args = append(args, "--fsync")

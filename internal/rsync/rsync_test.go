@@ -31,6 +31,7 @@ func TestArguments(t *testing.T) {
 		{"plain", Options{Source: "/a", Destination: "/b/c"}, []string{"--", "/a/", "/b/c/"}},
 		{"all", Options{Source: "/a/", Destination: "/b", Temporary: "/b/.t", Flush: true, Timeout: 90 * time.Second},
 			[]string{"--temp-dir=/b/.t", "--fsync", "--timeout=90", "--", "/a/", "/b/"}},
+		{"again", Options{Source: "/a", Destination: "/b", IgnoreTimes: true}, []string{"--ignore-times", "--", "/a/", "/b/"}},
 		{"dashes and colons are no options and no hosts", Options{Source: "/-a:b", Destination: "/c::d"}, []string{"--", "/-a:b/", "/c::d/"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -40,11 +40,7 @@ func (r *run) archive(ctx context.Context) error {
 		return nil
 	}
 	now := r.now().UTC()
-	var mirrors []string
-	if r.config.RsyncDirectory != "" {
-		mirrors = append(mirrors, r.config.RsyncDirectory)
-	}
-	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now, mirrors...)
+	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now, r.mirror.fileNames())
 	if err != nil {
 		return err
 	}
@@ -109,12 +105,20 @@ func (r *run) write(
 
 // destinations are the directories that the run writes to. checkOverlap refuses what shows in their paths; this is for
 // what only shows in the sources, such as the storage's volume mounted there as well.
-func (r *run) destinations() []string {
-	written := []string{r.config.Directory}
-	if r.config.RsyncDirectory != "" {
-		written = append(written, r.config.RsyncDirectory)
+//
+// One that isn't there or doesn't answer holds nothing that could be archived by mistake.
+func (r *run) destinations() []archive.OutputDirectory {
+	var found []archive.OutputDirectory
+	if d, err := archive.FindOutputDirectory(r.config.Directory); err == nil {
+		found = append(found, d)
 	}
-	return written
+	if m := r.mirror; m != nil {
+		d, err := look(&m.directory, func() (archive.OutputDirectory, error) { return archive.FindOutputDirectory(m.path) })
+		if err == nil {
+			found = append(found, d)
+		}
+	}
+	return found
 }
 
 // takeArchive makes a backup the run's own.

@@ -25,9 +25,8 @@ func (r *run) checkSettings(ctx context.Context) error {
 	if err := c.Validate(); err != nil {
 		return settingsFault(report.ReasonInvalidSettings, err)
 	}
-	written := []place{{"--directory", c.Directory}}
-	if c.RsyncDirectory != "" {
-		written = append(written, place{"--rsync-directory", c.RsyncDirectory})
+	if err := r.probeDirectories(); err != nil {
+		return err
 	}
 	var read []place
 	for i, s := range c.Sources {
@@ -38,18 +37,18 @@ func (r *run) checkSettings(ctx context.Context) error {
 		c.Sources[i].Path = path
 		read = append(read, place{"--source", path})
 	}
-	if err := checkOverlap(written, read); err != nil {
+	if err := checkOverlap([]place{r.storage.place}, read); err != nil {
 		return settingsFault(report.ReasonInvalidSettings, err)
 	}
-	for _, w := range written {
-		// Whose the mirror is must be known before an archive is made that could never be sent there. If it can't be
-		// read now, the steps that need the directory will say so: a mirror that is away must not prevent the archive.
-		if err := catalog.CheckOwner(w.path, c.Prefix, c.Policy); err != nil && !isFileError(err) {
-			return ownerFault(w.flag, w.path, err)
-		}
+	// If the owner can't be read now, the step that needs the directory says so.
+	if err := catalog.CheckOwner(c.Directory, c.Prefix, c.Policy); err != nil && !isFileError(err) {
+		return ownerFault(r.storage.flag, c.Directory, err)
 	}
-	if c.RsyncDirectory == "" {
+	if r.mirror == nil {
 		return nil
+	}
+	if err := r.checkMirror(append(read, r.storage.place)); err != nil {
+		return err
 	}
 	command, err := rsync.Find(ctx)
 	if errors.Is(err, rsync.ErrNotInstalled) {
@@ -76,10 +75,23 @@ func sourceDirectory(s archive.Source) (string, error) {
 	return path, nil
 }
 
+// probeDirectories finds out whether the backup directory and the sources answer at all.
+func (r *run) probeDirectories() error {
+	if err := catalog.Probe(r.config.Directory, r.config.AnswerTimeout); err != nil {
+		return directoryFault("--directory", r.config.Directory, err)
+	}
+	for _, s := range r.config.Sources {
+		if err := catalog.Probe(s.Path, r.config.AnswerTimeout); err != nil {
+			return sourceFault(fmt.Errorf("--source %s=%s: %w", s.Name, s.Path, err))
+		}
+	}
+	return nil
+}
+
 // check does under the lock what remains to be checked of the backup directory, claims it, and clears what killed runs
 // left there.
 func (r *run) check(ctx context.Context) error {
-	listing, full := r.checkDirectory("--directory", r.config.Directory)
+	listing, full := r.checkDirectory(r.storage)
 	if full != nil && !isNoSpace(full) {
 		return full
 	}
@@ -126,20 +138,21 @@ func (r *run) checkRoom(ctx context.Context) error {
 
 // checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs
 // left, and lists its backups, also where it can't be written.
-func (r *run) checkDirectory(flag, dir string) ([]catalog.Backup, error) {
-	if err := catalog.ClaimOwner(dir, r.config.Prefix, r.config.Policy); err != nil {
-		return nil, ownerFault(flag, dir, err)
+func (r *run) checkDirectory(d *directory) ([]catalog.Backup, error) {
+	err := d.do(func() error { return catalog.ClaimOwner(d.path, r.config.Prefix, r.config.Policy) })
+	if err != nil {
+		return nil, ownerFault(d.flag, d.path, err)
 	}
-	removed, err := catalog.RemoveStale(dir, r.config.Prefix)
+	removed, err := look(d, func() ([]string, error) { return catalog.RemoveStale(d.path, r.config.Prefix) })
 	for _, file := range removed {
-		r.log.Info("removed what a killed run left", "directory", dir, "file", file)
+		r.log.Info("removed what a killed run left", "directory", d.path, "file", file)
 	}
 	if err == nil {
-		err = catalog.TestWrite(dir, r.config.Prefix)
+		err = d.do(func() error { return catalog.TestWrite(d.path, r.config.Prefix) })
 	}
-	backups, listErr := r.list(dir)
+	backups, listErr := r.list(d)
 	if err != nil {
-		return backups, directoryFault(flag, dir, err)
+		return backups, directoryFault(d.flag, d.path, err)
 	}
 	return backups, listErr
 }
@@ -156,5 +169,6 @@ func ownerFault(flag, dir string, err error) error {
 func isFileError(err error) bool {
 	var path *fs.PathError
 	var link *os.LinkError
-	return errors.As(err, &path) || errors.As(err, &link)
+	var silent *catalog.NoAnswerError
+	return errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &silent)
 }

@@ -33,6 +33,9 @@ type Config struct {
 	RsyncDirectory string
 	// LockTimeout is how long to wait for another run to end; 0 means not at all.
 	LockTimeout time.Duration
+	// AnswerTimeout is how long a directory's file system may take to answer before the run does without it, or ends; 0
+	// means forever. Once a run works in a directory, it waits ten times as long: what passes must not cost an archive.
+	AnswerTimeout time.Duration
 	// SyncTimeout is how long a synchronization may stand still before it fails; 0 means for ever.
 	SyncTimeout time.Duration
 	// ProgressInterval is the time between two lines of progress in the log; 0 means that there are none.
@@ -79,6 +82,9 @@ func (c Config) Validate() error {
 	}
 	if c.LockTimeout < 0 {
 		wrong("--lock-timeout %s: give a time that is not negative", c.LockTimeout)
+	}
+	if c.AnswerTimeout < 0 {
+		wrong("--answer-timeout %s: give a time that is not negative; 0 means to wait forever", c.AnswerTimeout)
 	}
 	if c.SyncTimeout < 0 {
 		wrong("--sync-timeout %s: give a time that is not negative; 0 means to wait for ever", c.SyncTimeout)

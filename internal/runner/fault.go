@@ -36,7 +36,8 @@ func settingsFault(reason report.Reason, err error) *fault {
 // that is away, a handle that went stale.
 func sourceFault(err error) *fault {
 	var answer unix.Errno
-	passing := errors.As(err, &answer) && answer != unix.ENOENT && answer != unix.ENOTDIR
+	var silent *catalog.NoAnswerError
+	passing := errors.As(err, &silent) || errors.As(err, &answer) && answer != unix.ENOENT && answer != unix.ENOTDIR
 	return &fault{reason: report.ReasonSourceMissing, err: err, permanent: !passing}
 }
 
@@ -48,6 +49,8 @@ func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
 	switch {
 	case errors.As(err, &f) && f.reason == report.ReasonInterrupted:
 		return f
+	case ctx.Err() != nil && errors.As(context.Cause(ctx), &f):
+		return f // What ended the run tells more than what went wrong because of that.
 	case ctx.Err() != nil:
 		return &fault{reason: report.ReasonInterrupted, err: fmt.Errorf("the run was told to stop: %w", err)}
 	case errors.As(err, &f):
@@ -56,11 +59,6 @@ func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
 		return settingsFault(report.ReasonDirectoryOwned, err)
 	case errors.Is(err, catalog.ErrLocked):
 		return &fault{reason: report.ReasonLocked, err: err}
-	case errors.Is(err, unix.EMFILE):
-		// The next try would have the same limit.
-		return settingsFault(otherwise, archive.ExplainOpenFiles(err))
-	case errors.Is(err, unix.ENFILE):
-		return &fault{reason: otherwise, err: archive.ExplainOpenFiles(err)}
 	case errors.Is(err, archive.ErrInvalidExclude):
 		return settingsFault(report.ReasonInvalidSettings, fmt.Errorf("--exclude: %w", err))
 	case errors.Is(err, archive.ErrInvalidSource):
@@ -80,6 +78,11 @@ func isNoSpace(err error) bool {
 // directoryFault says that a directory can't be written, and whether that may pass by itself.
 func directoryFault(flag, dir string, err error) *fault {
 	f := &fault{reason: report.ReasonDirectoryNotWritable}
+	var silent *catalog.NoAnswerError
+	if errors.As(err, &silent) {
+		f.err = fmt.Errorf("%s: %w", flag, silent)
+		return f
+	}
 	fix := "look at the file system's health, and at its server if it is a remote one"
 	switch {
 	case isNoSpace(err):

@@ -11,16 +11,16 @@ import (
 )
 
 // list lists the run's own backups in a directory.
-func (r *run) list(dir string) ([]catalog.Backup, error) {
-	return catalog.List(dir, r.config.Prefix, r.now())
+func (r *run) list(d *directory) ([]catalog.Backup, error) {
+	return look(d, func() ([]catalog.Backup, error) { return catalog.List(d.path, r.config.Prefix, r.now()) })
 }
 
 // known are the backups that the run can see before it makes its own. They are looked for in the mirror as well: where a
 // source isn't mounted, the backup directory may not be either.
 func (r *run) known() []catalog.Backup {
 	var there []catalog.Backup
-	if r.config.RsyncDirectory != "" {
-		listing, err := r.list(r.config.RsyncDirectory)
+	if r.mirror != nil {
+		listing, err := r.list(&r.mirror.directory)
 		if err != nil {
 			r.log.Debug("no earlier backups in the rsync directory", "error", err)
 		}

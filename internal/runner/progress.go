@@ -37,8 +37,11 @@ func every(interval time.Duration, tick func()) *ticker {
 	return t
 }
 
-// stop returns when the function isn't running and won't again.
+// stop returns when the function isn't running and won't again. A ticker that is nil never ran.
 func (t *ticker) stop() {
+	if t == nil {
+		return
+	}
 	close(t.done)
 	t.wait.Wait()
 }

@@ -20,9 +20,9 @@ func (r *run) rules() catalog.Rules {
 // prune removes what is beyond the number to keep: in the backup directory because there is a good archive, in the
 // mirror only if that has got everything.
 func (r *run) prune(ctx context.Context) error {
-	err := r.pruneDirectory(ctx, "--directory", r.config.Directory)
+	err := r.pruneDirectory(ctx, r.storage)
 	if r.mirror != nil && r.mirror.complete {
-		err = errors.Join(err, r.pruneDirectory(ctx, "--rsync-directory", r.config.RsyncDirectory))
+		err = errors.Join(err, r.pruneDirectory(ctx, &r.mirror.directory))
 	}
 	if err != nil {
 		return &fault{reason: report.ReasonPruneFailed, err: err}
@@ -31,8 +31,8 @@ func (r *run) prune(ctx context.Context) error {
 }
 
 // pruneDirectory removes what retention says, oldest first. What can't be removed doesn't keep the rest from it.
-func (r *run) pruneDirectory(ctx context.Context, flag, dir string) error {
-	backups, err := r.list(dir)
+func (r *run) pruneDirectory(ctx context.Context, from *directory) error {
+	backups, err := r.list(from)
 	if err != nil {
 		return err
 	}
@@ -42,21 +42,21 @@ func (r *run) pruneDirectory(ctx context.Context, flag, dir string) error {
 	for i := len(decisions) - 1; i >= 0; i-- {
 		d := decisions[i]
 		if d.Keep {
-			r.log.Debug("kept", "directory", dir, "backup", d.Backup.File, "because", d.Reason)
+			r.log.Debug("kept", "directory", from.path, "backup", d.Backup.File, "because", d.Reason)
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := catalog.Remove(dir, d.Backup); err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", flag, dir, err))
+		if err := from.do(func() error { return catalog.Remove(from.path, d.Backup) }); err != nil {
+			errs = append(errs, fmt.Errorf("%s %s: %w", from.flag, from.path, err))
 			continue
 		}
 		removed = true
-		r.log.Info("removed", "directory", dir, "backup", d.Backup.File, "because", d.Reason)
+		r.log.Info("removed", "directory", from.path, "backup", d.Backup.File, "because", d.Reason)
 	}
 	if removed {
-		errs = append(errs, catalog.SyncDirectory(dir))
+		errs = append(errs, from.do(func() error { return catalog.SyncDirectory(from.path) }))
 	}
 	return errors.Join(errs...)
 }

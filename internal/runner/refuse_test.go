@@ -39,6 +39,7 @@ func TestValidateNamesTheFlagAndTheFix(t *testing.T) {
 		{func(c *Config) { c.Keep = 0 }, "--keep 0"},
 		{func(c *Config) { c.RsyncDirectory = "host:dir" }, "--rsync-directory"},
 		{func(c *Config) { c.LockTimeout = -1 }, "--lock-timeout"},
+		{func(c *Config) { c.AnswerTimeout = -1 }, "--answer-timeout"},
 		{func(c *Config) { c.SyncTimeout = -1 }, "--sync-timeout"},
 		{func(c *Config) { c.ProgressInterval = -1 }, "--progress-interval"},
 		{func(c *Config) { c.Level = 20 }, "--level 20"},
@@ -168,7 +169,7 @@ func TestALockedDirectory(t *testing.T) {
 	if err := os.Mkdir(b.config.Directory, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := catalog.AcquireLock(t.Context(), b.config.Directory, "app", "the other run", 0)
+	lock, err := catalog.AcquireLock(t.Context(), b.config.Directory, "app", catalog.LockRequest{Holder: "the other run"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +187,7 @@ func TestALockedDirectory(t *testing.T) {
 func TestALockedMirror(t *testing.T) {
 	b := newBench(t)
 	b.succeed()
-	lock, err := catalog.AcquireLock(context.Background(), b.config.RsyncDirectory, "app", "the other run", 0)
+	lock, err := catalog.AcquireLock(context.Background(), b.config.RsyncDirectory, "app", catalog.LockRequest{Holder: "the other run"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ func (r *run) conclude() int {
 	r.findDamage()
 	r.report.CompletionTime = r.now().UTC().Truncate(time.Second)
 	outcome, reason, message, exit := r.verdict()
+	message += r.describeWaits()
 	r.report.Outcome, r.report.Reason, r.report.Message = outcome, reason, message
 	r.log.Info("done", "outcome", outcome, "reason", reason, "message", message)
 	return exit
@@ -78,14 +79,14 @@ func (r *run) describeDirectories() {
 	if r.held == nil {
 		return // Not reached, or not ours to speak of.
 	}
-	if backups, err := r.list(r.config.Directory); err == nil {
+	if backups, err := r.list(r.storage); err == nil {
 		r.report.Backups = r.sumUp(backups)
 	}
 	if space, err := catalog.MeasureSpace(r.config.Directory); err == nil {
 		r.report.Storage = &report.Space{Free: space.Free, Total: space.Total}
 	}
 	if r.report.Sync != nil && r.mirror.reachable() {
-		if backups, err := r.list(r.config.RsyncDirectory); err == nil {
+		if backups, err := r.list(&r.mirror.directory); err == nil {
 			r.report.Sync.Backups = r.sumUp(backups).Count
 		}
 	}

@@ -22,15 +22,18 @@
 //     backup that the mirror would keep is kept here by the same rules (see catalog.Retain).
 //   - The mirror is pruned by its own listing, only after everything was sent, and never because something is missing
 //     here: an empty or unmounted backup directory takes nothing from it.
-//   - A mirror that can't be reached doesn't keep a run from making its archive. The run fails all the same, and a retry
-//     finds the archive and goes on from there.
+//   - A mirror that can't be reached, or doesn't answer, doesn't keep a run from making its archive. The run still fails,
+//     and a retry finds the archive and continues from there.
+//   - A file system that doesn't answer doesn't keep a run from ending with its report.
 package runner
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"appliance.io/backup-operator/internal/archive"
@@ -63,8 +66,13 @@ type run struct {
 	earlier     archive.Summary     // What that archive says is in it.
 	measurement archive.Measurement // What there is to be done, as far as one knows before.
 	made        *catalog.Backup     // The run's own archive: nil until it has its name.
-	mirror      *mirror             // nil until everything was sent.
+	storage     *directory          // The backup directory.
+	mirror      *mirror             // nil if there is none.
+	waits       []lockWait          // For whom the run waited.
 	faults      []*fault            // What went wrong; the first one decides.
+
+	beating atomic.Pointer[catalog.Lock] // held, for those who watch the run.
+	kept    atomic.Pointer[knowledge]    // What is known for certain, should a step never return.
 }
 
 // Run does one run and returns what is to be said of it, with the exit status. It never returns without a report. When
@@ -75,15 +83,28 @@ func Run(ctx context.Context, config Config, env Environment) (report.Report, in
 
 func newRun(config Config, env Environment) *run {
 	config.Sources = slices.Clone(config.Sources)
-	r := &run{config: config, log: env.Log, now: env.Now, commit: (*catalog.NewBackup).Commit}
+	r := &run{
+		config: config, log: env.Log, now: env.Now, commit: (*catalog.NewBackup).Commit,
+		// The whole run is watched for whether the backup directory answers.
+		storage: &directory{place: place{"--directory", config.Directory}},
+		mirror:  newMirror(&config),
+	}
 	r.report = report.Report{
 		Version: report.Version, Policy: config.Policy, Run: config.Run, StartTime: env.Now().UTC().Truncate(time.Second),
 	}
 	return r
 }
 
-// do does the run.
+// do does the run, and watches it: a step may never return from a file system that doesn't answer.
 func (r *run) do(ctx context.Context) (report.Report, int) {
+	if r.config.AnswerTimeout <= 0 {
+		return r.toTheEnd(ctx)
+	}
+	return r.watched(ctx)
+}
+
+// toTheEnd does the run, however long it takes.
+func (r *run) toTheEnd(ctx context.Context) (report.Report, int) {
 	r.steps(ctx)
 	r.closePrevious()
 	exit := r.conclude()
@@ -120,23 +141,22 @@ func (r *run) step(ctx context.Context, name string, otherwise report.Reason, do
 	if err == nil {
 		err = do(ctx)
 	}
-	if err == nil {
-		return true
+	if err != nil {
+		f := asFault(ctx, err, otherwise)
+		r.log.Error("the step failed", "step", name, "reason", f.reason, "error", f.err)
+		r.faults = append(r.faults, f)
 	}
-	f := asFault(ctx, err, otherwise)
-	r.log.Error("the step failed", "step", name, "reason", f.reason, "error", f.err)
-	r.faults = append(r.faults, f)
-	return false
+	r.keep()
+	return err == nil
 }
 
 // release gives the locks back.
 func (r *run) release() {
-	for _, lock := range []*catalog.Lock{r.mirror.lockOrNil(), r.held} {
-		if lock == nil {
-			continue
-		}
-		if err := lock.Release(); err != nil {
-			r.log.Warn("releasing a lock", "error", err)
-		}
+	err := r.mirror.release()
+	if r.held != nil {
+		err = errors.Join(err, r.held.Release())
+	}
+	if err != nil {
+		r.log.Warn("releasing a lock", "error", err)
 	}
 }

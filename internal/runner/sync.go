@@ -15,30 +15,9 @@ import (
 	"appliance.io/backup-operator/internal/rsync"
 )
 
-// mirror is the rsync directory while a run holds its lock.
-type mirror struct {
-	lock *catalog.Lock
-	// owned says that the prefix is this policy's there.
-	owned bool
-	// complete says that everything that is to be there is there.
-	complete bool
-	// hangs says that the mirror doesn't answer any more: whoever looks at it then may never return.
-	hangs bool
-}
-
-// reachable reports whether there is a mirror that can be looked at.
-func (m *mirror) reachable() bool { return m != nil && !m.hangs }
-
-func (m *mirror) lockOrNil() *catalog.Lock {
-	if !m.reachable() {
-		return nil // Giving the lock back is a request as well. The end of the process gives it back.
-	}
-	return m.lock
-}
-
 // sync brings to the rsync directory what it lacks.
 func (r *run) sync(ctx context.Context) error {
-	if r.config.RsyncDirectory == "" {
+	if r.mirror == nil {
 		return nil
 	}
 	r.report.Sync = &report.Sync{}
@@ -64,60 +43,70 @@ func (r *run) tidyMirror() {
 	if !r.mirror.reachable() || !r.mirror.owned {
 		return // Not ours to touch, or not there to be.
 	}
-	_, err := catalog.CleanReceiving(r.config.RsyncDirectory, r.config.Prefix)
-	_, staleErr := catalog.RemoveStale(r.config.RsyncDirectory, r.config.Prefix)
-	if err := errors.Join(err, staleErr); err != nil {
+	err := r.mirror.do(func() error {
+		_, err := catalog.CleanReceiving(r.mirror.path, r.config.Prefix)
+		_, staleErr := catalog.RemoveStale(r.mirror.path, r.config.Prefix)
+		return errors.Join(err, staleErr)
+	})
+	if err != nil {
 		r.log.Warn("what the sync left unfinished could not be removed; the next run will try again", "error", err)
 	}
 }
 
 // synchronize locks and checks the rsync directory, then sends.
 func (r *run) synchronize(ctx context.Context) error {
-	const flag = "--rsync-directory"
-	dir := r.config.RsyncDirectory
-	lock, err := r.lockDirectory(ctx, flag, dir)
+	m := r.mirror
+	if m.silent != nil {
+		return directoryFault(m.flag, m.path, m.silent)
+	}
+	lock, err := r.lockDirectory(ctx, &m.directory, min(r.config.LockTimeout, mirrorLockTimeout))
 	if err != nil {
 		return err
 	}
-	r.mirror = &mirror{lock: lock}
-	there, err := r.checkDirectory(flag, dir)
+	m.lock = lock
+	there, err := r.checkDirectory(&m.directory)
 	if err != nil {
 		return err
 	}
-	r.mirror.owned = true
-	receiving, err := catalog.CleanReceiving(dir, r.config.Prefix)
+	m.owned = true
+	receiving, err := look(&m.directory, func() (string, error) { return catalog.CleanReceiving(m.path, r.config.Prefix) })
 	if err != nil {
-		return directoryFault(flag, dir, err)
+		return directoryFault(m.flag, m.path, err)
 	}
-	here, err := r.list(r.config.Directory)
+	here, err := r.list(r.storage)
 	if err != nil {
 		return err
 	}
 	send := catalog.Missing(here, there, r.rules())
 	if conflicts := catalog.Conflicts(send, there); len(conflicts) > 0 {
-		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away", flag, dir,
+		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away", m.flag, m.path,
 			strings.Join(conflicts, ", "))
 	}
-	space, err := catalog.MeasureSpace(dir)
+	if err := r.checkMirrorSpace(bytesToSend(r.config.Directory, send, there)); err != nil {
+		return err
+	}
+	if err := r.send(ctx, send, receiving, false); err != nil {
+		return err
+	}
+	if err := r.mendMirror(ctx, send, receiving); err != nil {
+		return err
+	}
+	return m.do(func() error {
+		dropCached(append(pathsOf(r.config.Directory, send), pathsOf(m.path, send)...))
+		return nil
+	})
+}
+
+// checkMirrorSpace returns a fault if the mirror lacks the space for what is to be sent.
+func (r *run) checkMirrorSpace(need int64) error {
+	if need == 0 {
+		return nil
+	}
+	space, err := look(&r.mirror.directory, func() (catalog.Space, error) { return catalog.MeasureSpace(r.mirror.path) })
 	if err != nil {
 		return err
 	}
-	if need := bytesToSend(r.config.Directory, send, there); need > 0 {
-		if err := checkSpace(flag, dir, space, need); err != nil {
-			return err
-		}
-	}
-	if err := r.send(ctx, send, receiving); err != nil {
-		return err
-	}
-	if err := catalog.SyncDirectory(dir); err != nil {
-		return directoryFault(flag, dir, err)
-	}
-	if err := r.checkSent(send); err != nil {
-		return err
-	}
-	dropCached(append(pathsOf(r.config.Directory, send), pathsOf(dir, send)...))
-	return nil
+	return checkSpace(r.mirror.flag, r.mirror.path, space, need)
 }
 
 // bytesToSend is how many bytes of a directory's backups, with their sidecars, the mirror doesn't have yet. One that it
@@ -136,8 +125,9 @@ func bytesToSend(dir string, send, there []catalog.Backup) int64 {
 	return need
 }
 
-// send sends the sidecars and then the archives, so that the mirror never has an archive without its sidecar either.
-func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving string) error {
+// send sends the sidecars and then the archives, so that the mirror never has an archive without its sidecar either. What
+// is there with the same size and time is only sent again if that is asked for.
+func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving string, again bool) error {
 	var sidecars, archives []string
 	for _, b := range backups {
 		sidecars = append(sidecars, b.File+catalog.SidecarSuffix)
@@ -158,15 +148,20 @@ func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving stri
 	for _, files := range [][]string{sidecars, archives} {
 		result, err := r.rsync.Run(ctx, rsync.Options{
 			Source: r.config.Directory, Destination: r.config.RsyncDirectory, Files: files, Temporary: receiving, Flush: true,
-			Timeout: r.config.SyncTimeout,
+			IgnoreTimes: again, Timeout: r.config.SyncTimeout,
 		}, rsync.Hooks{Progress: progress.set, Inherit: r.mirror.lock.File()})
 		total.BytesSent += result.BytesSent
 		total.FilesTransferred += result.FilesTransferred
-		r.report.Sync.BytesSent = total.BytesSent
+		r.report.Sync.BytesSent += result.BytesSent
 		if err != nil {
-			r.mirror.hangs = errors.Is(err, rsync.ErrStalled) || errors.Is(err, rsync.ErrStuck)
+			if errors.Is(err, rsync.ErrStalled) || errors.Is(err, rsync.ErrStuck) {
+				r.mirror.silent = err
+			}
 			return r.explainSend(err)
 		}
+	}
+	if err := r.mirror.do(func() error { return catalog.SyncDirectory(r.mirror.path) }); err != nil {
+		return directoryFault(r.mirror.flag, r.mirror.path, err)
 	}
 	r.log.Info("synchronized", "files", total.FilesTransferred, "bytesSent", total.BytesSent,
 		"took", time.Since(began).Round(time.Millisecond))
@@ -177,30 +172,11 @@ func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving stri
 func (r *run) explainSend(err error) error {
 	var failed *rsync.Error
 	if errors.As(err, &failed) && failed.NoSpace() {
-		if space, spaceErr := catalog.MeasureSpace(r.config.RsyncDirectory); spaceErr == nil {
+		space, spaceErr := look(&r.mirror.directory, func() (catalog.Space, error) { return catalog.MeasureSpace(r.mirror.path) })
+		if spaceErr == nil {
 			return fmt.Errorf("--rsync-directory %s ran out of space, %s are free now: free some space or keep fewer backups: %w",
 				r.config.RsyncDirectory, humanBytes(space.Free), err)
 		}
 	}
 	return fmt.Errorf("--rsync-directory %s: %w", r.config.RsyncDirectory, err)
-}
-
-// checkSent looks whether the mirror really has what was sent. rsync said so, but only what is seen there is a reason
-// to remove older backups.
-func (r *run) checkSent(sent []catalog.Backup) error {
-	there, err := r.list(r.config.RsyncDirectory)
-	if err != nil {
-		return err
-	}
-	found := make(map[string]catalog.Backup, len(there))
-	for _, b := range there {
-		found[b.File] = b
-	}
-	for _, b := range sent {
-		if copied := found[b.File]; !copied.Good() || copied.Bytes != b.Bytes || copied.Header != b.Header {
-			return fmt.Errorf("--rsync-directory %s: rsync reported success, but %s is not there as it was sent: look at the "+
-				"health of the remote end", r.config.RsyncDirectory, b.File)
-		}
-	}
-	return nil
 }

@@ -93,7 +93,7 @@ func (b *bench) lockIsFree(dir string) {
 	if _, err := os.Stat(dir); err != nil {
 		return
 	}
-	lock, err := catalog.AcquireLock(b.t.Context(), dir, b.prefix, "the test", time.Minute)
+	lock, err := catalog.AcquireLock(b.t.Context(), dir, b.prefix, catalog.LockRequest{Holder: "the test", Timeout: time.Minute})
 	b.must(err)
 	b.must(lock.Release())
 }
