@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -63,7 +64,7 @@ type BackupPolicyReconciler struct {
 }
 
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/status,verbs=patch
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
@@ -149,8 +150,11 @@ func (r *BackupPolicyReconciler) enforce(
 
 // notApplied is the readiness of a policy whose CronJob could not be brought in line, and the error if it is a passing one.
 func notApplied(schedule *Schedule, current *cronJobRecord, err error) (readiness, error) {
-	if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) {
-		state := stalled(current, refused(err))
+	if isRefused(err) {
+		state := stalled(current, refusal("CronJob", err))
+		if state.reason == backupv1alpha1.ReasonNamespaceTerminating {
+			state.beside = backupv1alpha1.ConditionReconciling // Nobody has to act.
+		}
 		state.retryAfter = refusedPause
 		return state, nil
 	}
@@ -172,6 +176,10 @@ func (r *BackupPolicyReconciler) writeStatus(
 		err = r.Status().Patch(ctx, policy, patch, FieldOwner)
 	}
 	if err != nil {
+		if f := refusal("status", err); f.reason == backupv1alpha1.ReasonOperatorNotPermitted {
+			// The status can't say it.
+			_ = r.emit(ctx, policy, []news{{corev1.EventTypeWarning, f.reason, actionReconcile, cut(f.message, maxEventNote), f.reason}})
+		}
 		r.unsent.put(key, late) // All others are found again.
 		return false, err
 	}

@@ -138,18 +138,6 @@ func nodeLostDelay(pod *corev1.Pod) *delay {
 		pod.Spec.NodeName, pod.Name, pod.Spec.NodeName, pod.Spec.NodeName)}
 }
 
-// refusedFix is what to do about a pod that was refused with these words.
-func refusedFix(words string) string {
-	switch {
-	case strings.Contains(words, "violates PodSecurity"):
-		return "set job.podSecurityContext and job.securityContext to what the namespace's Pod Security level asks for"
-	case strings.Contains(words, "exceeded quota") || strings.Contains(words, "failed quota"):
-		return "raise the quota, or set job.resources to what it leaves"
-	default:
-		return "correct what it names, mostly in spec.job"
-	}
-}
-
 func podCondition(pod *corev1.Pod, conditionType corev1.PodConditionType) *corev1.PodCondition {
 	for i := range pod.Status.Conditions {
 		if pod.Status.Conditions[i].Type == conditionType {

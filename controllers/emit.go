@@ -34,7 +34,9 @@ func (r *BackupPolicyReconciler) emit(
 		event := r.eventFor(policy, n)
 		var err error
 		for range emitAttempts {
-			if err = r.Create(ctx, event.DeepCopy(), FieldOwner); err == nil || apierrors.IsAlreadyExists(err) {
+			err = r.Create(ctx, event.DeepCopy(), FieldOwner)
+			// Nobody reads the events of a namespace that is being deleted.
+			if err == nil || apierrors.IsAlreadyExists(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 				err = nil
 				break
 			}

@@ -63,6 +63,9 @@ func readinessNews(before, after []metav1.Condition) *news {
 		(was.ObservedGeneration == is.ObservedGeneration || was.Message == is.Message) {
 		return nil
 	}
+	if is.Reason == backupv1alpha1.ReasonNamespaceTerminating {
+		return nil // Events can't be created there either.
+	}
 	eventType := corev1.EventTypeNormal
 	if is.Status != metav1.ConditionTrue && is.Reason != backupv1alpha1.ReasonProgressing {
 		eventType = corev1.EventTypeWarning

@@ -53,11 +53,10 @@ func (r *BackupPolicyReconciler) runNow(
 		state.message += fmt.Sprintf("; runNow %q waits %s", policy.Spec.RunNow, wait)
 		return none, nil
 	}
-	now, cronJob, err := r.readForRunNow(ctx, policy)
-	if err != nil || cronJob == nil {
-		return none, err
+	now, job, wait, err := r.startRunNow(ctx, policy)
+	if isRefused(err) {
+		wait, err = "until this is mended: "+refusal("Job", err).message, nil
 	}
-	job, wait, err := r.createRunNow(ctx, now, cronJob)
 	if err != nil {
 		return none, fmt.Errorf("start the run of runNow %q: %w", policy.Spec.RunNow, err)
 	}
@@ -66,7 +65,22 @@ func (r *BackupPolicyReconciler) runNow(
 		state.retryAfter = refusedPause
 		return none, nil
 	}
+	if job == nil {
+		return none, nil
+	}
 	return runNowAnswer{job, now.Spec.RunNow, strictlyAfter(job.CreationTimestamp, now.Status.LastRunNowTime)}, nil
+}
+
+// startRunNow reads what a run is started from and starts it. The Job is nil when the cache turns out to be behind.
+func (r *BackupPolicyReconciler) startRunNow(ctx context.Context, cached *backupv1alpha1.BackupPolicy) (
+	policy *backupv1alpha1.BackupPolicy, job *batchv1.Job, wait string, err error,
+) {
+	policy, cronJob, err := r.readForRunNow(ctx, cached)
+	if err != nil || cronJob == nil {
+		return nil, nil, "", err
+	}
+	job, wait, err = r.createRunNow(ctx, policy, cronJob)
+	return policy, job, wait, err
 }
 
 // runNowAsked says whether the policy asks for a run that its status doesn't know of.
@@ -137,8 +151,6 @@ func (r *BackupPolicyReconciler) createRunNow(
 	switch err := r.Create(ctx, job, FieldOwner); {
 	case err == nil:
 		return job, "", nil
-	case apierrors.IsForbidden(err) || apierrors.IsInvalid(err):
-		return nil, "until the API server no longer refuses its Job: " + apiMessage(err), nil
 	case !apierrors.IsAlreadyExists(err):
 		return nil, "", err
 	}

@@ -259,7 +259,7 @@ func TestRunNowThatIsRefused(t *testing.T) {
 	c := controlplane.NewClient(t)
 	quota := noneOf(t, policy.Namespace, "count/jobs.batch")
 	ask(t, policy, "A")
-	waitMessage(t, policy, `runNow "A" waits until the API server no longer refuses its Job: `)
+	waitMessage(t, policy, `runNow "A" waits until this is mended: the API server refused the Job that these settings make: `)
 	waitMessage(t, policy, "exceeded quota: none")
 	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(policy)}
 	if result, err := reconciler.Reconcile(t.Context(), request); err != nil || result.RequeueAfter != refusedPause {

@@ -72,11 +72,6 @@ func notOwned(policy *backupv1alpha1.BackupPolicy) *fault {
 		CronJobName(policy.Name))}
 }
 
-func refused(err error) *fault {
-	return &fault{backupv1alpha1.ReasonCronJobRefused,
-		"the API server refused the CronJob that these settings make, look under spec.job first: " + apiMessage(err)}
-}
-
 // apiMessage is what the API server said, without what clients add to it.
 func apiMessage(err error) string {
 	var status apierrors.APIStatus

@@ -51,7 +51,11 @@ const (
 	ReasonClaimReadWriteOncePod = "ClaimReadWriteOncePod"
 	// ReasonCronJobNotOwned: a CronJob that is not the policy's has the name that the policy's needs.
 	ReasonCronJobNotOwned = "CronJobNotOwned"
-	// ReasonCronJobRefused: the API server refused the CronJob.
+	// ReasonOperatorNotPermitted: the operator lacks a permission in the cluster, which is not the policy's fault.
+	ReasonOperatorNotPermitted = "OperatorNotPermitted"
+	// ReasonNamespaceTerminating: the policy's namespace is being deleted.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonCronJobRefused: the API server refused the CronJob that the settings make.
 	ReasonCronJobRefused = "CronJobRefused"
 	// ReasonProgressing: the API server could not be asked; the operator tries again by itself.
 	ReasonProgressing = "Progressing"
