@@ -118,8 +118,10 @@ type listedBackup struct {
 	Entries   int64     `json:"entries"`
 	BytesRead int64     `json:"bytesRead"`
 	Warnings  int64     `json:"warnings"`
-	Emptied   []string  `json:"emptiedSources,omitempty"`
-	Error     string    `json:"error,omitempty"`
+	// IncompleteFiles are those that could not be read, or not in full.
+	IncompleteFiles int64    `json:"incompleteFiles,omitempty"`
+	Emptied         []string `json:"emptiedSources,omitempty"`
+	Error           string   `json:"error,omitempty"`
 }
 
 func printJSON(w io.Writer, backups []catalog.Backup, _ time.Time) error {
@@ -129,7 +131,8 @@ func printJSON(w io.Writer, backups []catalog.Backup, _ time.Time) error {
 			Name: b.File, Prefix: b.Name.Prefix, Time: b.Name.Time, Bytes: b.Bytes, State: string(b.State),
 			Policy: b.Header.Policy, Run: b.Header.Run, Tool: b.Header.Tool,
 			Files: b.Summary.Files, Entries: b.Summary.Entries, BytesRead: b.Summary.BytesRead,
-			Warnings: b.Summary.Warnings.Total(), Emptied: b.Summary.Emptied(),
+			IncompleteFiles: b.Summary.Warnings.Unreadable + b.Summary.Warnings.Shrank,
+			Warnings:        b.Summary.Warnings.Total(), Emptied: b.Summary.Emptied(),
 		}
 		if b.Err != nil {
 			l.Error = b.Err.Error()

@@ -70,6 +70,12 @@ func printEntry(w io.Writer, e *index.Entry) error {
 	case index.HardLink:
 		path += " link to " + quotePath(e.Link)
 	}
+	switch {
+	case e.Is(index.Flawed):
+		path += "  (incomplete: it could not be read in full)"
+	case e.Is(index.Mixed):
+		path += "  (written to while it was read)"
+	}
 	owner := fmt.Sprintf("%d/%d", e.UID, e.GID)
 	when := timeText(e.ModTime, func(t time.Time) string { return t.Format("2006-01-02 15:04") })
 	_, err := fmt.Fprintf(w, "%s %-11s %12d %s %s\n", modeText(e), owner, e.Size, when, path)
@@ -94,7 +100,10 @@ type listedEntry struct {
 	Link    *printedPath `json:"link,omitempty"`
 	SHA256  string       `json:"sha256,omitempty"`
 	Sparse  bool         `json:"sparse,omitempty"`
-	Flawed  bool         `json:"flawed,omitempty"`
+	// Incomplete says that a part of it could not be read when the backup was made.
+	Incomplete bool `json:"incomplete,omitempty"`
+	// Changed says that it was written to while it was read.
+	Changed bool `json:"changed,omitempty"`
 }
 
 var typeNames = map[byte]string{
@@ -108,7 +117,7 @@ func printEntryJSON(w io.Writer, e *index.Entry) error {
 		UID: e.UID, GID: e.GID, Size: e.Size, Stored: e.Data,
 		// As text, since time.Time has no JSON for the years after 9999, which files may have.
 		ModTime: timeText(e.ModTime, func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }),
-		Sparse:  e.Is(index.Sparse), Flawed: e.Is(index.Flawed),
+		Sparse:  e.Is(index.Sparse), Incomplete: e.Is(index.Flawed), Changed: e.Is(index.Mixed),
 	}
 	if e.Link != "" {
 		link := newPrintedPath(e.Link)

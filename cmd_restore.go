@@ -47,6 +47,9 @@ directory counts with everything in it. What is excluded isn't restored even if 
 Files that stand already as they are in the backup are kept, so a restore that was interrupted is run again. If others
 differ, nothing is written unless --overwrite is given. Files that the backup doesn't have are left alone.
 
+Files that could not be read in full when the backup was made are named. They are restored where nothing stands, but
+replace nothing unless --overwrite-with-incomplete is given.
+
 Owners are set by root only; device nodes take root too. Without, everything is yours.
 
 Exit status: 0 done; 1 a passing fault, worth a retry; 3 done but incomplete: what is damaged or can't be made here was named,
@@ -69,6 +72,8 @@ the rest is restored; 64 wrong input: no such backup, files that differ, or an a
 	f.StringArrayVar(&flags.options.Include, "include", nil, "restore only what matches this `PATTERN`; repeat for more")
 	f.StringArrayVar(&flags.options.Exclude, "exclude", nil, "don't restore what matches this `PATTERN`; repeat for more")
 	f.BoolVar(&flags.options.Overwrite, "overwrite", false, "replace files that differ from those in the backup")
+	f.BoolVar(&flags.options.OverwriteWithFlawed, "overwrite-with-incomplete", false,
+		"--overwrite also with files that could not be read in full when the backup was made")
 	f.DurationVar(&flags.interval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	return cmd
@@ -105,6 +110,7 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 		log.Warn("the backup is incomplete: something was missing when it was made", "backup", b.File)
 	}
 	began := time.Now()
+	flags.options.Overwrite = flags.options.Overwrite || flags.options.OverwriteWithFlawed
 	progress := watch(flags.interval, func(p restore.Progress) {
 		log.Info("restoring", "files", p.Files, "ofFiles", b.Summary.Files, "bytes", p.Bytes, "ofBytes", b.Summary.BytesRead)
 	})
@@ -125,16 +131,26 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 		log.Warn("the target does not take these extended attributes; everything else of the files is restored",
 			"attributes", counts(result.Refused))
 	}
+	if result.Mixed > 0 {
+		log.Info("files were written to while they were backed up, and may be a mixture of two states; \"list --long\" marks them",
+			"entries", result.Mixed)
+	}
 	attributes := []any{
 		"backup", b.File, "files", result.Files, "kept", result.Kept, "directories", result.Directories,
 		"bytes", result.Bytes, "duration", time.Since(began).Round(time.Millisecond),
+	}
+	lacking := b.State == catalog.Incomplete && !result.OnlyFiles
+	if result.Complete() && lacking {
+		log.Error("restored all that is in the backup, which is incomplete: something could not be read when it was made",
+			append(attributes, "unreadable", b.Summary.Warnings.Unreadable, "emptied", b.Summary.Emptied())...)
+		return exitStatus(report.ExitIncomplete)
 	}
 	if result.Complete() {
 		log.Info("restored", attributes...)
 		return nil
 	}
 	log.Error("restored, but not all of it", append(attributes, "lost", result.Lost, "differing", result.Differing,
-		"failed", result.Failed, "partial", result.Partial, "unmatched", result.Unmatched)...)
+		"failed", result.Failed, "partial", result.Partial, "incomplete", result.Flawed, "unmatched", result.Unmatched)...)
 	return exitStatus(report.ExitIncomplete)
 }
 

@@ -30,9 +30,11 @@ func newVerifyCommand() *cobra.Command {
 		Use:   "verify --directory DIR [--prefix PREFIX] [--backup NAME|latest|all] [-o text|json]",
 		Short: "Check every byte of a backup",
 		Long: `Check every byte of a backup: that the file is what was written, and that each file in it has the content that was
-archived. The files that damage concerns are named; the others can be restored.
+archived. The files that damage concerns are named; the others can be restored. Files that could not be read in full when
+the backup was made are named too.
 
-Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 3 damaged; 64 wrong input, or not a backup.`,
+Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 3 damaged or incomplete; 64 wrong input, or not
+a backup.`,
 		Example: `  backup-operator verify --directory /backup/daily
   backup-operator verify --directory /backup/daily --prefix appliance --backup all -o json`,
 		DisableFlagsInUseLine: true,
@@ -80,7 +82,7 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 			continue
 		}
 		checked++
-		damaged = damaged || !v.Good
+		damaged = damaged || !v.Good || !v.Complete
 		if err := v.print(cmd.OutOrStdout(), asJSON); err != nil {
 			return err
 		}
@@ -104,14 +106,20 @@ func verdict(cmd *cobra.Command, directory string, checked int, damaged bool, fa
 
 // verifiedBackup is what is told of one backup, as one line of JSON. Fields are only ever added.
 type verifiedBackup struct {
-	Name     string            `json:"name"`
-	Good     bool              `json:"good"`
-	Bytes    int64             `json:"bytes"`
-	Frames   int64             `json:"frames"`
-	Entries  int64             `json:"entries"`
-	Files    int64             `json:"files"`
-	Seconds  float64           `json:"seconds"`
-	Problems []verifiedProblem `json:"problems,omitempty"`
+	Name    string  `json:"name"`
+	Good    bool    `json:"good"`
+	Bytes   int64   `json:"bytes"`
+	Frames  int64   `json:"frames"`
+	Entries int64   `json:"entries"`
+	Files   int64   `json:"files"`
+	Seconds float64 `json:"seconds"`
+	// Complete is false if something was missing when the backup was made: what could be read in part, if anything, is in
+	// Incomplete.
+	Complete   bool          `json:"complete"`
+	Incomplete []printedPath `json:"incomplete,omitempty"`
+
+	incomplete []string
+	Problems   []verifiedProblem `json:"problems,omitempty"`
 }
 
 type verifiedProblem struct {
@@ -148,6 +156,9 @@ func verifyOne(
 	defer progress.stop()
 	out, began := verifiedBackup{Name: b.File, Bytes: f.size}, time.Now()
 	opts.Progress, opts.Problem = progress.set, func(p archive.Problem) { out.add(p) }
+	opts.Flawed = func(path string) {
+		out.incomplete, out.Incomplete = append(out.incomplete, path), append(out.Incomplete, newPrintedPath(path))
+	}
 	v, err := archive.Verify(cmd.Context(), f, f.size, opts)
 	if errors.Is(err, archive.ErrNoIndex) {
 		err = fmt.Errorf("%w; \"zstd -t\" checks it", err)
@@ -155,6 +166,7 @@ func verifyOne(
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", b.File, err)
 	}
+	out.Complete = v.Complete && len(out.Incomplete) == 0
 	out.Good, out.Frames, out.Entries, out.Files = v.Problems == 0, v.Frames, v.Entries, v.Files
 	out.Seconds = time.Since(began).Seconds()
 	return out, nil
@@ -172,6 +184,13 @@ func (v *verifiedBackup) add(p archive.Problem) {
 func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(v)
+	}
+	for _, path := range v.incomplete {
+		fmt.Fprintf(w, "%s: incomplete: %s could not be read in full when the backup was made\n", v.Name, quotePath(path))
+	}
+	if v.Good && !v.Complete {
+		_, err := fmt.Fprintf(w, "%s: INCOMPLETE, but as it was written: %s, %d files\n", v.Name, runner.ShortBytes(v.Bytes), v.Files)
+		return err
 	}
 	if v.Good {
 		_, err := fmt.Fprintf(w, "%s: good: %s, %d files\n", v.Name, runner.ShortBytes(v.Bytes), v.Files)

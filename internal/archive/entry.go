@@ -41,7 +41,10 @@ func judge(flags index.Flags, warnings []Warning) index.Flags {
 			continue // That is about the previous archive.
 		}
 		flags &^= index.Settled
-		if k := warnings[i].Kind; k == Changed || k == Shrank || k == Unreadable {
+		switch warnings[i].Kind {
+		case Changed:
+			flags |= index.Mixed
+		case Shrank, Unreadable:
 			flags |= index.Flawed
 		}
 	}

@@ -91,7 +91,7 @@ func TestSettledMeansSafelyBeforeTheRun(t *testing.T) {
 
 func TestEntriesReadWithAWarningAreNotTrusted(t *testing.T) {
 	for kind, want := range map[WarningKind]index.Flags{
-		Changed: index.Flawed, Shrank: index.Flawed, Unreadable: index.Flawed, Grew: 0, Damaged: index.Settled,
+		Changed: index.Mixed, Shrank: index.Flawed, Unreadable: index.Flawed, Grew: 0, Damaged: index.Settled,
 	} {
 		var j journal
 		j.note("data/other", Changed, nil)

@@ -21,6 +21,9 @@ type VerifyOptions struct {
 	Concurrency int
 	// Problem, when set, is called for everything that is wrong, in the order of the file, never concurrently.
 	Problem func(Problem)
+	// Flawed, when set, is called for every entry of which a part could not be read when the archive was made, in the order
+	// of the file, never concurrently with itself. Such an archive may be as it was written.
+	Flawed func(path string)
 	// Progress, when set, is called often with the number of bytes of the file that are checked, never concurrently.
 	Progress func(bytes int64)
 }
@@ -44,6 +47,8 @@ type Verification struct {
 	Frames, Entries, Files int64
 	// Problems is the number of things that are wrong. An archive without any is as it was written.
 	Problems int64
+	// Complete is what the archive says of itself: nothing was missing when it was made.
+	Complete bool
 }
 
 // Verify checks every byte of an archive: that it is what was written, that the parts of the file agree with each other,
@@ -65,6 +70,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 		return v.result, err
 	}
 	v.archive = a
+	v.result.Complete = a.info.Summary.Complete
 	for _, s := range a.info.Summary.Sources {
 		v.counted.Sources = append(v.counted.Sources, SourceSummary{Name: s.Name})
 	}
@@ -88,6 +94,7 @@ type verifier struct {
 	seek    seekTable
 	blind   bool // something isn't known, so that sums can't be compared
 	stream  streamChecker
+	flaws   flawChecker
 	counted Summary
 
 	frames *frameChecker
@@ -190,6 +197,11 @@ func (v *verifier) frame(f index.Frame, entries []index.Entry) error {
 	v.seek.add(f.Stored, f.Content)
 	v.cursor += f.Stored
 	v.counted.BytesTar += f.Content
+	for i := range entries {
+		if v.flaws.isFlawed(&entries[i]) && v.options.Flawed != nil {
+			v.options.Flawed(entries[i].Path)
+		}
+	}
 	v.result.Frames++
 	v.result.Entries += int64(len(entries))
 	for i := range entries {

@@ -21,7 +21,7 @@ func TestAttributesOfAnotherSystemAreCountedOnce(t *testing.T) {
 	names := []string{"security.selinux", "security.capability", "trusted.overlay.opaque", "system.nfs4_acl"}
 	for _, refusal := range []error{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOSPC, unix.E2BIG} {
 		var warned []Warning
-		r := &restorer{ledger: ledger{missing: map[string]bool{}, warn: func(w Warning) { warned = append(warned, w) }}}
+		r := &restorer{ledger: ledger{missing: map[string]bool{}, flawed: map[string]bool{}, warn: func(w Warning) { warned = append(warned, w) }}}
 		h := handle{
 			chown: func(int, int) error { return nil }, chmod: func(uint32) error { return nil },
 			setXattr: func(string, []byte) error { return refusal }, delXattr: func(string) error { return nil },

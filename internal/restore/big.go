@@ -142,12 +142,12 @@ func (b *bigFile) beginWriting(data []byte) (err error) {
 
 // differs is what becomes of a file that only looked the same.
 func (b *bigFile) differs() error {
-	if b.r.options.Overwrite {
-		b.failed.Store(true)
-		b.r.restoreAnew(b.member.path)
-		return nil
+	if err := b.r.mayOverwrite(&b.member.entry); err != nil {
+		return b.fail(err)
 	}
-	return b.fail(errDiffers)
+	b.failed.Store(true)
+	b.r.restoreAnew(b.member.path)
+	return nil
 }
 
 // restoreAnew remembers a file that is to be written although one like it is there. What is special in patterns stands

@@ -68,7 +68,7 @@ func (d *directory) finish() error {
 		return err
 	}
 	if d.wanted {
-		d.r.ledger.count(d.entry, false)
+		d.r.done(d.path, d.entry, false)
 	}
 	return nil
 }

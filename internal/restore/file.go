@@ -93,7 +93,7 @@ func (r *restorer) stands(m *member) (standing, error) {
 	case looksLike(&st, &m.entry) && !r.anew:
 		return alike, nil
 	default:
-		return r.mayReplace(&st)
+		return r.mayReplace(&st, &m.entry)
 	}
 }
 
@@ -102,16 +102,12 @@ func looksLike(st *unix.Stat_t, e *index.Entry) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == e.Size && modTime(st) == e.ModTime
 }
 
-// mayReplace tells whether what is there may be replaced by something that isn't a directory.
-func (r *restorer) mayReplace(st *unix.Stat_t) (standing, error) {
-	switch {
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+// mayReplace tells whether what is there may be replaced by an entry that isn't a directory.
+func (r *restorer) mayReplace(st *unix.Stat_t, e *index.Entry) (standing, error) {
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return absent, fmt.Errorf("%w: it is a directory", errDiffers)
-	case r.options.Overwrite || r.anew:
-		return replaced, nil
-	default:
-		return absent, errDiffers
 	}
+	return replaced, r.mayOverwrite(e)
 }
 
 // file restores a regular file whose data is in one frame.
@@ -128,8 +124,8 @@ func (r *restorer) file(m *member, header *tarstream.Header, data []byte) error 
 		if kept || err != nil {
 			return err
 		}
-		if !r.options.Overwrite {
-			return errDiffers
+		if err := r.mayOverwrite(&m.entry); err != nil {
+			return err
 		}
 		what = replaced
 	}
@@ -162,7 +158,7 @@ func (r *restorer) complete(m *member, header *tarstream.Header, fd int, tempora
 	if err := place(m.parent, temporary, m.name, what); err != nil {
 		return err
 	}
-	r.ledger.count(&m.entry, false)
+	r.done(m.path, &m.entry, false)
 	return nil
 }
 
@@ -190,7 +186,7 @@ func (r *restorer) standAs(m *member, header *tarstream.Header, fd int) error {
 	if err := setModTime(m.parent.fd, m.name, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	r.ledger.count(&m.entry, true)
+	r.done(m.path, &m.entry, true)
 	return nil
 }
 

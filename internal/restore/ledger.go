@@ -16,6 +16,8 @@ type ledger struct {
 	warn   func(Warning)
 	// missing are the paths under which nothing is, or something else than in the archive. No link must go there.
 	missing map[string]bool
+	// flawed are the regular files that are restored of which a part is missing in the archive.
+	flawed map[string]bool
 
 	// touched are the entries that something was done to, unless there are many.
 	touched []string
@@ -46,8 +48,11 @@ func (l *ledger) note(path string, kind Kind, err error) {
 		l.result.Failed++
 	case Partial:
 		l.result.Partial++
+	case Flawed:
+		l.result.Flawed++
+		l.flawed[path] = true
 	}
-	if kind != Partial {
+	if kind != Partial && kind != Flawed {
 		l.missing[path] = true
 	}
 	if l.warn != nil {
@@ -62,6 +67,13 @@ func (l *ledger) misses(path string) bool {
 	return l.missing[path]
 }
 
+// isFlawed reports whether an entry was noted as flawed.
+func (l *ledger) isFlawed(path string) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.flawed[path]
+}
+
 // lose counts an entry that is lost and of which nothing is known.
 func (l *ledger) lose() {
 	l.mutex.Lock()
@@ -74,6 +86,9 @@ func (l *ledger) count(e *index.Entry, kept bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	r := &l.result
+	if e.Is(index.Mixed) {
+		r.Mixed++
+	}
 	switch e.Type {
 	case index.Regular:
 		r.Files++

@@ -136,6 +136,9 @@ func Entries(ctx context.Context, a *archive.Archive, include, exclude []string,
 	if err := sel.requireLiterals(l); err != nil {
 		return err
 	}
+	if fn, err = markLinks(a, fn); err != nil {
+		return err
+	}
 	if err := l.each(ctx, sel, fn); err != nil {
 		return err
 	}

@@ -60,6 +60,9 @@ type Options struct {
 	// Overwrite puts what is in the archive in the place of files that differ. Files that the archive doesn't have are
 	// left alone in any case.
 	Overwrite bool
+	// OverwriteWithFlawed is Overwrite also with files that are known to be broken: a part of them could not be read when
+	// the archive was made. Without it these never take the place of anything.
+	OverwriteWithFlawed bool
 	// Concurrency is the number of frames that are worked on at the same time; at least 1.
 	Concurrency int
 	// Progress, when set, is called often, never concurrently. It must return quickly.
@@ -86,6 +89,8 @@ const (
 	Differs Kind = "Differs"
 	// Failed: the target's file system refuses it: its name or size, a device node without the privilege to make one.
 	Failed Kind = "Failed"
+	// Flawed: it is restored as it is in the archive, but a part of it could not be read when the archive was made.
+	Flawed Kind = "Incomplete"
 	// Partial: it is restored, but attributes of it couldn't be set, or are lost.
 	Partial Kind = "Partial"
 )
@@ -108,8 +113,13 @@ type Result struct {
 	Kept int64
 	// Bytes is the size of the content of the Files, without holes.
 	Bytes int64
-	// Lost, Differing, Failed and Partial count the warnings.
-	Lost, Differing, Failed, Partial int64
+	// Lost, Differing, Failed, Partial and Flawed count the warnings.
+	Lost, Differing, Failed, Partial, Flawed int64
+	// Mixed is the number of entries that were written to while they were archived, and may be a mixture of two states. That
+	// is no warning.
+	Mixed int64
+	// OnlyFiles says that single files were asked for, by their paths, and nothing that could lack something else.
+	OnlyFiles bool
 	// Unowned is the number of entries whose owner couldn't be set, because that takes root. That is no warning.
 	Unowned int64
 	// Refused counts, by name, the extended attributes in security., trusted. and system. that the target doesn't take. They
@@ -121,7 +131,7 @@ type Result struct {
 
 // Complete tells whether everything that was asked for is restored.
 func (r *Result) Complete() bool {
-	return r.Lost == 0 && r.Differing == 0 && r.Failed == 0 && r.Partial == 0 && len(r.Unmatched) == 0
+	return r.Lost == 0 && r.Differing == 0 && r.Failed == 0 && r.Partial == 0 && r.Flawed == 0 && len(r.Unmatched) == 0
 }
 
 // Run restores from an archive. When it returns without an error, what it wrote is flushed to the disks.
@@ -155,12 +165,12 @@ func Run(ctx context.Context, a *archive.Archive, opts Options) (Result, error) 
 	}
 	r := &restorer{
 		archive: a, lookup: l, roots: roots, options: &opts,
-		ledger: ledger{warn: opts.Warn, missing: map[string]bool{}},
+		ledger: ledger{warn: opts.Warn, missing: map[string]bool{}, flawed: map[string]bool{}},
 	}
 	if err := r.run(ctx, sel); err != nil {
 		return r.ledger.result, err
 	}
-	r.ledger.result.Unmatched = sel.unmatched()
+	r.ledger.result.Unmatched, r.ledger.result.OnlyFiles = sel.unmatched(), sel.onlyFiles()
 	return r.ledger.result, r.flush()
 }
 

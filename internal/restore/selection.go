@@ -33,6 +33,7 @@ type rule struct {
 	literal   bool
 	anyDepth  bool   // matched against base names
 	directory bool   // matches directories only
+	file      bool   // it is one path, of something that isn't a directory
 	base      string // the directory that all matches are in or below, or are; empty if that isn't known
 	matched   bool
 }
@@ -171,9 +172,14 @@ func (s *selection) requireLiterals(l *lookup) error {
 			}
 			return fmt.Errorf("%w %q%s", ErrNoMatch, r.given, hint)
 		}
-		r.matched = true
+		r.matched, r.file = true, where.entry.Type != index.Directory
 	}
 	return nil
+}
+
+// onlyFiles reports whether nothing but single files is asked for, by their paths.
+func (s *selection) onlyFiles() bool {
+	return len(s.include) > 0 && !slices.ContainsFunc(s.include, func(r *rule) bool { return !r.file })
 }
 
 // requireTargets fails if what is asked for is in a source that isn't restored.

@@ -26,7 +26,7 @@ func (r *restorer) special(m *member, header *tarstream.Header) error {
 		case isSpecial(m, header, &st):
 			return r.dress(m, header, m.name)
 		default:
-			if what, err = r.mayReplace(&st); err != nil {
+			if what, err = r.mayReplace(&st, &m.entry); err != nil {
 				return err
 			}
 		}
@@ -112,7 +112,7 @@ func (r *restorer) dress(m *member, header *tarstream.Header, name string) error
 	if err := setModTime(m.parent.fd, name, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	r.ledger.count(&m.entry, false)
+	r.done(m.path, &m.entry, false)
 	return nil
 }
 
@@ -124,6 +124,9 @@ func (r *restorer) link(m *member) error {
 		return nil
 	case r.ledger.misses(m.entry.Link):
 		return fmt.Errorf("%w: its first name %q isn't restored", errContent, m.entry.Link)
+	}
+	if r.ledger.isFlawed(m.entry.Link) {
+		m.entry.Flags |= index.Flawed
 	}
 	source := index.SourceOf(m.entry.Link)
 	dir, err := openBelow(r.roots[source].fd(), strings.TrimPrefix(parentPath(m.entry.Link), source))
@@ -142,17 +145,17 @@ func (r *restorer) link(m *member) error {
 	what := absent
 	if there, err := statAt(m.parent.fd, m.name); err == nil {
 		if there.Dev == st.Dev && there.Ino == st.Ino {
-			r.ledger.count(&m.entry, true)
+			r.done(m.path, &m.entry, true)
 			return nil
 		}
-		if what, err = r.mayReplace(&there); err != nil {
+		if what, err = r.mayReplace(&there, &m.entry); err != nil {
 			return err
 		}
 	}
 	if err := r.linkAs(m, dir.fd, first, what); err != nil {
 		return err
 	}
-	r.ledger.count(&m.entry, false)
+	r.done(m.path, &m.entry, false)
 	return nil
 }
 

@@ -48,8 +48,10 @@ const (
 	Settled Flags = 1 << iota
 	// Sparse: the data is preceded by a map of where it belongs, and holes aren't stored.
 	Sparse
-	// Flawed: something of the file is missing or may be a mixture of two states of it.
+	// Flawed: a part of the file, or of its attributes, could not be read and is missing. Content that is missing is zeros.
 	Flawed
+	// Mixed: the file was written to while it was read, so it may be a mixture of two states of it.
+	Mixed
 )
 
 // Types of entries, as in a tar header.
