@@ -11,12 +11,14 @@ package controllers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -170,10 +172,11 @@ func (r *BackupPolicyReconciler) writeStatus(
 	late := r.unsent.take(key)
 	unsent := r.emit(ctx, policy, slices.Concat(late, newsBetween(&policy.Status, status)))
 	if !sameStatus(&policy.Status, status) {
-		before := policy.DeepCopy()
 		policy.Status = *status
-		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		err = r.Status().Patch(ctx, policy, patch, FieldOwner)
+		var patch client.Patch
+		if patch, err = replaceStatus(policy); err == nil {
+			err = r.Status().Patch(ctx, policy, patch, FieldOwner)
+		}
 	}
 	if err != nil {
 		if f := refusal("status", err); f.reason == backupv1alpha1.ReasonOperatorNotPermitted {
@@ -185,4 +188,14 @@ func (r *BackupPolicyReconciler) writeStatus(
 	}
 	r.unsent.put(key, unsent)
 	return len(unsent) == 0, nil
+}
+
+// replaceStatus is the patch that replaces the whole status, if the policy is still the one that was read. A part of the
+// stored status that can't be decoded goes with it.
+func replaceStatus(policy *backupv1alpha1.BackupPolicy) (client.Patch, error) {
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": policy.ResourceVersion},
+		{"op": "add", "path": "/status", "value": policy.Status},
+	})
+	return client.RawPatch(types.JSONPatchType, patch), err
 }

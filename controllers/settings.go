@@ -24,6 +24,10 @@ type fault struct {
 
 // checkSettings checks what the CRD can't. It returns the effective schedule, nil when that is what is wrong.
 func checkSettings(policy *backupv1alpha1.BackupPolicy, options Options) (*Schedule, *fault) {
+	if policy.Undecodable != "" {
+		return nil, &fault{backupv1alpha1.ReasonUndecodable, fmt.Sprintf(
+			"the operator cannot decode %s: correct this value", policy.Undecodable)}
+	}
 	spec := &policy.Spec
 	schedule, err := parseSchedule(spec.Schedule, spec.TimeZone, policy.Namespace+"/"+policy.Name)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"appliance.io/backup-operator/api/v1alpha1"
@@ -70,7 +71,12 @@ func TestExamplesAreValid(t *testing.T) {
 			first, _, _ := strings.Cut(text, ":")
 			switch {
 			case strings.Contains(text, "kind: BackupPolicy"):
-				target = &v1alpha1.BackupPolicy{}
+				// As a BackupPolicy, but strict: that decodes what it can.
+				target = &struct {
+					metav1.TypeMeta
+					metav1.ObjectMeta `json:"metadata"`
+					Spec              v1alpha1.BackupPolicySpec `json:"spec"`
+				}{}
 			case !fields[first]:
 				continue
 			}

@@ -158,6 +158,10 @@ type BackupPolicy struct {
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status BackupPolicyStatus `json:"status,omitzero"`
+
+	// Undecodable is why the spec, as stored, cannot be decoded. The spec is then empty. Decoding sets it; it is not part of
+	// the resource.
+	Undecodable string `json:"-"`
 }
 
 // BackupPolicyList is a list of BackupPolicy.

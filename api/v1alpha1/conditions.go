@@ -38,6 +38,8 @@ const (
 	ReasonInvalidSchedule = "InvalidSchedule"
 	// ReasonInvalidTimeZone: spec.timeZone is not in the tz database.
 	ReasonInvalidTimeZone = "InvalidTimeZone"
+	// ReasonUndecodable: the policy was stored with a value that the operator cannot decode.
+	ReasonUndecodable = "Undecodable"
 	// ReasonInvalidExclude: a pattern of exclude is malformed.
 	ReasonInvalidExclude = "InvalidExclude"
 	// ReasonHostPathNotAllowed: a hostPath volume where the operator's administrator does not allow any.
