@@ -131,15 +131,8 @@ func TestADelayReachesThePolicyOnce(t *testing.T) {
 	ns := namespace(t, "data", "backups")
 	policy := apply(t, "testdata/minimal.yaml", ns)
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
-	job := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: "small-backup-1", Namespace: ns},
-		Spec:       mustGetCronJob(t, policy).Spec.JobTemplate.Spec,
-	}
-	job.Labels = mustGetCronJob(t, policy).Spec.JobTemplate.Labels
+	job := createJobFrom(t, mustGetCronJob(t, policy), "small-backup-1")
 	c := controlplane.NewClient(t)
-	if err := c.Create(t.Context(), job); err != nil {
-		t.Fatal(err)
-	}
 	warn(t, ns, job, "Job", "FailedCreate", `Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest"`)
 	// The same operator, to which an hour seems to have passed.
 	impatient := *reconciler

@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -132,7 +134,7 @@ var spaceFamilies = []MetricFamily{
 	plain("backup_policy_next_backup_expected_bytes",
 		"Space that the next backup will take if it is like the last one.",
 		func(p *measuredPolicy) (float64, bool) {
-			bytes, ok := expectedBytes(p.Status.LastRun)
+			bytes, ok := expectedBytes(cmp.Or(p.Status.LastReportedRun, p.Status.LastRun))
 			return float64(bytes), ok
 		}),
 }

@@ -110,8 +110,8 @@ func missedDelay(
 	if last := status.LastScheduleTime; last != nil && !last.Before(missed) {
 		return nil
 	}
-	// A run that was started by hand makes up for it too.
-	if slices.ContainsFunc(seen.jobs, func(j batchv1.Job) bool { return missed.Before(&j.CreationTimestamp) }) {
+	// A run that was started by hand makes up for it too, also within the second that the time is.
+	if slices.ContainsFunc(seen.jobs, func(j batchv1.Job) bool { return !j.CreationTimestamp.Before(missed) }) {
 		return nil
 	}
 	if !fresh {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -23,8 +24,10 @@ import (
 type observation struct {
 	// cronJob is the CronJob under the policy's CronJob's name, whoever owns it; nil if there is none.
 	cronJob *cronJobRecord
-	// jobs are the policy's Jobs.
+	// jobs are the Jobs of the policy's runs.
 	jobs []batchv1.Job
+	// lost are the Jobs of runs that were deleted before the status knew how they ended.
+	lost []backupv1alpha1.KnownJob
 	// pods are the pods of those Jobs, by the Job's UID.
 	pods map[types.UID][]corev1.Pod
 	// claims are the claims that runs of the policy mount, by name. One that does not exist is not in it.
@@ -51,7 +54,10 @@ func (r *BackupPolicyReconciler) observe(
 	if err := r.List(ctx, &jobs, own...); err != nil {
 		return o, fmt.Errorf("list the Jobs of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}
-	o.jobs = jobs.Items
+	o.jobs = jobsOfRuns(jobs.Items, o.cronJob, policy)
+	if err := r.addUncached(ctx, policy, &o); err != nil {
+		return o, err
+	}
 	var pods corev1.PodList
 	if err := r.List(ctx, &pods, own...); err != nil {
 		return o, fmt.Errorf("list the pods of policy %s/%s: %w", policy.Namespace, policy.Name, err)
@@ -59,6 +65,41 @@ func (r *BackupPolicyReconciler) observe(
 	o.pods = podsByJob(pods.Items)
 	o.claims = r.Mirrors.claimsOf(policy)
 	return o, nil
+}
+
+// jobsOfRuns are the Jobs that the policy's CronJob controls. That is how its schedule, runNow and kubectl create job --from
+// make them; a label alone, which anybody may put on any Job, makes no run.
+func jobsOfRuns(jobs []batchv1.Job, cronJob *cronJobRecord, policy *backupv1alpha1.BackupPolicy) []batchv1.Job {
+	if cronJob == nil || !cronJob.ownedBy(policy) {
+		return nil
+	}
+	return slices.DeleteFunc(jobs, func(job batchv1.Job) bool {
+		controller := metav1.GetControllerOfNoCopy(&job)
+		return controller == nil || controller.UID != cronJob.uid
+	})
+}
+
+// addUncached asks the API server for the Jobs of runs that the status knows, that have not ended as far as it knows, and
+// that the cache doesn't have. Those that are gone are lost; for the others, the cache is behind.
+func (r *BackupPolicyReconciler) addUncached(
+	ctx context.Context, policy *backupv1alpha1.BackupPolicy, o *observation,
+) error {
+	for _, known := range policy.Status.Jobs {
+		if known.Ended || slices.ContainsFunc(o.jobs, func(j batchv1.Job) bool { return string(j.UID) == known.UID }) {
+			continue
+		}
+		var job batchv1.Job
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: policy.Namespace, Name: known.Name}, &job)
+		switch {
+		case client.IgnoreNotFound(err) != nil:
+			return fmt.Errorf("get Job %s/%s: %w", policy.Namespace, known.Name, err)
+		case err != nil || string(job.UID) != known.UID || metav1.GetControllerOfNoCopy(&job) == nil:
+			o.lost = append(o.lost, known)
+		default:
+			o.jobs = append(o.jobs, job)
+		}
+	}
+	return nil
 }
 
 // getCronJob gets the CronJob under the name of the policy's from the API server; nil if there is none.

@@ -364,18 +364,25 @@ func waitRun(
 	return now
 }
 
+// createJobFrom makes a Job as kubectl create job --from does.
+func createJobFrom(t *testing.T, cronJob *batchv1.CronJob, name string) *batchv1.Job {
+	t.Helper()
+	job := buildRunNow(&backupv1alpha1.BackupPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: cronJob.Namespace}}, cronJob)
+	job.Name = name
+	delete(job.Annotations, backupv1alpha1.AnnotationRunNow)
+	if err := controlplane.NewClient(t).Create(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
 // endRun leaves a Job with one pod behind, both ended, as a run with such a report does.
 func endRun(t *testing.T, policy *backupv1alpha1.BackupPolicy, name string, said report.Report) {
 	t.Helper()
 	c := controlplane.NewClient(t)
 	template := mustGetCronJob(t, policy).Spec.JobTemplate
-	job := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: policy.Namespace, Labels: template.Labels},
-		Spec:       template.Spec,
-	}
-	if err := c.Create(t.Context(), job); err != nil {
-		t.Fatal(err)
-	}
+	job := createJobFrom(t, mustGetCronJob(t, policy), name)
+	said.Policy, said.Run = policy.Namespace+"/"+policy.Name, runID(job)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Namespace: policy.Namespace, Labels: template.Labels,
@@ -393,7 +400,7 @@ func endRun(t *testing.T, policy *backupv1alpha1.BackupPolicy, name string, said
 	now := metav1.Now()
 	pod.Status.Phase = corev1.PodSucceeded
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: runnerContainer, State: corev1.ContainerState{
-		Terminated: &corev1.ContainerStateTerminated{Message: string(message), FinishedAt: now},
+		Terminated: &corev1.ContainerStateTerminated{Message: string(message), FinishedAt: now, ExitCode: exitOf(said.Outcome)},
 	}}}
 	job.Status.StartTime = &now
 	if said.Outcome == report.Succeeded {
@@ -409,6 +416,11 @@ func endRun(t *testing.T, policy *backupv1alpha1.BackupPolicy, name string, said
 	if err := c.Status().Update(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// exitOf is the exit status of a run.
+func exitOf(outcome report.Outcome) int32 {
+	return map[report.Outcome]int32{report.Incomplete: report.ExitIncomplete, report.Failed: report.ExitFailed}[outcome]
 }
 
 func jobConditions(at metav1.Time, types ...batchv1.JobConditionType) []batchv1.JobCondition {

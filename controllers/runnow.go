@@ -132,12 +132,13 @@ func (r *BackupPolicyReconciler) readForRunNow(
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the Jobs of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}
-	if len(unfinishedBut(runNowName(&policy), jobs.Items)) > 0 {
-		return nil, nil, nil
-	}
 	cronJob, err := r.getCronJob(ctx, &policy)
 	if err != nil || cronJob == nil || !metav1.IsControlledBy(cronJob, &policy) {
 		return nil, nil, err
+	}
+	runs := jobsOfRuns(jobs.Items, cronJobRecordOf(cronJob), &policy)
+	if len(unfinishedBut(runNowName(&policy), runs)) > 0 {
+		return nil, nil, nil
 	}
 	return &policy, cronJob, nil
 }

@@ -164,14 +164,7 @@ func TestRunNowComesBack(t *testing.T) {
 // TestRunNowWaitsForTheRunThatGoesOn, also for one that somebody else has started.
 func TestRunNowWaitsForTheRunThatGoesOn(t *testing.T) {
 	policy := runNowPolicy(t)
-	template := mustGetCronJob(t, policy).Spec.JobTemplate
-	byHand := &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: "by-hand", Namespace: policy.Namespace, Labels: template.Labels},
-		Spec:       template.Spec,
-	}
-	if err := controlplane.NewClient(t).Create(t.Context(), byHand); err != nil {
-		t.Fatal(err)
-	}
+	byHand := createJobFrom(t, mustGetCronJob(t, policy), "by-hand")
 	ask(t, policy, "A")
 	waitMessage(t, policy, `runNow "A" waits for the end of the run that goes on: by-hand`)
 	// The value that it waits with may change: what counts is what is asked for when it can start.

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,23 +18,26 @@ import (
 	"appliance.io/backup-operator/internal/report"
 )
 
-// endedRun is a run that ended: a Job that is complete or failed.
+// endedRun is a run that ended: a Job that is complete or failed, or was deleted before.
 type endedRun struct {
 	job *batchv1.Job
 	// succeeded is the Job's own verdict.
 	succeeded bool
-	// ended is when the Job ended.
+	// ended is when the Job ended, or when it was found to be deleted.
 	ended metav1.Time
 	// reason and message are the Job's own, for a run that failed.
 	reason, message string
 	// end is how the last pod ended.
 	end podEnd
-	// report is what the runner in it left; nil when it left nothing, because it was killed or never began. What an earlier
-	// try said is not how the run ended.
+	// report is what the runner in it left; nil when it left none that is valid. What an earlier try said is not how the
+	// run ended.
 	report *report.Report
+	// noReport is why there is no report although the runner ended.
+	noReport error
 }
 
-// endedRuns are the runs among the Jobs that have ended, in the order in which they did.
+// endedRuns are the runs among the Jobs that have ended, in the order in which they did as far as their times tell. Those
+// are whole seconds of clocks that may be set back, so this order counts only among runs that are seen together first.
 func endedRuns(jobs []batchv1.Job, pods map[types.UID][]corev1.Pod) []endedRun {
 	var runs []endedRun
 	for i := range jobs {
@@ -42,7 +46,8 @@ func endedRuns(jobs []batchv1.Job, pods map[types.UID][]corev1.Pod) []endedRun {
 		}
 	}
 	slices.SortFunc(runs, func(a, b endedRun) int {
-		return cmp.Or(a.ended.Compare(b.ended.Time), cmp.Compare(a.job.Name, b.job.Name))
+		return cmp.Or(a.ended.Compare(b.ended.Time), a.job.CreationTimestamp.Compare(b.job.CreationTimestamp.Time),
+			cmp.Compare(a.job.Name, b.job.Name))
 	})
 	return runs
 }
@@ -57,11 +62,40 @@ func endedRunOf(job *batchv1.Job, pods []corev1.Pod) (endedRun, bool) {
 		reason: condition.Reason, message: condition.Message, end: lastPodEnd(pods),
 	}
 	if run.end.container == runnerContainer {
-		if said, err := report.Decode(run.end.end.Message); err == nil {
-			run.report = &said
-		}
+		run.report, run.noReport = reportOf(job, run.end.end)
 	}
 	return run, true
+}
+
+// reportOf is the report that the runner of a Job left; an error if it left none, or one of another run, or one that its
+// exit status contradicts.
+func reportOf(job *batchv1.Job, end *corev1.ContainerStateTerminated) (*report.Report, error) {
+	said, err := report.Decode(end.Message)
+	if err != nil {
+		return nil, err
+	}
+	policy := job.Namespace + "/" + job.Labels[backupv1alpha1.LabelPolicy]
+	if run := runID(job); said.Policy != policy || said.Run != run {
+		return nil, fmt.Errorf("it is of policy %q and run %q, not of %q and %q", said.Policy, said.Run, policy, run)
+	}
+	if said.Outcome == report.Succeeded && end.ExitCode != report.ExitSucceeded {
+		return nil, fmt.Errorf("it says %s, which the exit status contradicts", said.Outcome)
+	}
+	return &said, nil
+}
+
+// runID is what the runner of a Job calls its run: see jobVariable.
+func runID(job *batchv1.Job) string { return job.Name + "/" + string(job.UID) }
+
+// lostRun is the run of a Job that was deleted before the status knew how it ended.
+func lostRun(known backupv1alpha1.KnownJob, namespace string, now metav1.Time) endedRun {
+	job := &batchv1.Job{}
+	job.Name, job.Namespace, job.UID = known.Name, namespace, types.UID(known.UID)
+	return endedRun{
+		job: job, ended: now, reason: backupv1alpha1.ReasonJobDeleted,
+		message: "the Job was deleted before it ended, or before the operator saw how it ended, so nothing shows that a " +
+			"backup was made",
+	}
 }
 
 // stillRunning says whether a pod of a Job has not ended as far as is known. Of a Job that has, this means that news of
@@ -71,17 +105,21 @@ func stillRunning(pods []corev1.Pod) bool {
 }
 
 // outcome weighs what the Job and the runner say: the worse of the two is true. A Job that ran into its deadline failed,
-// whatever its runner thought; a runner that calls its backup incomplete is right, whatever its exit code was.
+// whatever its runner thought; a runner that calls its backup incomplete is right, whatever its exit status was.
 func (r *endedRun) outcome() backupv1alpha1.Outcome {
 	switch {
 	case r.report != nil && r.report.Outcome != report.Succeeded:
 		return backupv1alpha1.Outcome(r.report.Outcome)
-	case r.succeeded:
+	case r.succeeded && (r.report != nil || r.podIsGone()):
 		return backupv1alpha1.OutcomeSucceeded
 	default:
 		return backupv1alpha1.OutcomeFailed
 	}
 }
+
+// podIsGone says that nothing is left of the pod of a Job that succeeded. The Job controller counted it as succeeded, which
+// a pod is only when its runner's exit status was 0.
+func (r *endedRun) podIsGone() bool { return r.end.pod == nil && r.job.Status.Succeeded > 0 }
 
 // why is the reason and the message of the run's outcome. The delay that was told last may say what the run waited for.
 func (r *endedRun) why(delayed *delay) (reason, message string) {
@@ -94,7 +132,8 @@ func (r *endedRun) why(delayed *delay) (reason, message string) {
 		}
 		return cmp.Or(string(r.report.Reason), fallback), r.report.Message
 	case outcome == backupv1alpha1.OutcomeSucceeded:
-		return backupv1alpha1.ReasonSucceeded, "the Job completed; its pod was gone before its report could be read"
+		return backupv1alpha1.ReasonSucceeded, "the Job succeeded, so its runner ended with exit status 0; its pod was gone " +
+			"before the report could be read, so the run's figures are unknown"
 	default:
 		return r.verdict(delayed)
 	}
@@ -102,21 +141,21 @@ func (r *endedRun) why(delayed *delay) (reason, message string) {
 
 func reasonOf(run *endedRun) string {
 	reason, _ := run.why(nil)
-	return reason
+	return validReason(reason)
 }
 
 // asRun is the run as the status shows it.
 func (r *endedRun) asRun(delayed *delay) *backupv1alpha1.Run {
 	reason, message := r.why(delayed)
 	run := &backupv1alpha1.Run{
-		Job: r.job.Name, JobUID: string(r.job.UID), Outcome: r.outcome(), Message: message,
-		StartTime: r.job.Status.StartTime, CompletionTime: &r.ended,
+		Job: r.job.Name, JobUID: string(r.job.UID), Outcome: r.outcome(), Message: cut(message, maxConditionMessage),
+		StartTime: r.job.Status.StartTime, CompletionTime: &r.ended, ReportMissing: r.report == nil,
 	}
 	if run.Outcome != backupv1alpha1.OutcomeSucceeded {
-		run.Reason = reason
+		run.Reason = validReason(reason)
 	}
 	if run.StartTime != nil {
-		run.Duration = &metav1.Duration{Duration: run.CompletionTime.Sub(run.StartTime.Time)}
+		run.Duration = &metav1.Duration{Duration: max(run.CompletionTime.Sub(run.StartTime.Time), 0)}
 	}
 	if r.report != nil {
 		addFigures(run, r.report)

@@ -4,11 +4,13 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -113,10 +115,8 @@ func nextStatus(
 		retarget(c, syncTarget(&policy.Spec))
 	}
 	runs := endedRuns(seen.jobs, seen.pods)
-	countRuns(status, runs)
-	for i := range runs {
-		takeRun(c, &runs[i], known)
-	}
+	takeRuns(c, slices.Concat(lostRuns(policy, seen.lost, c.now), runs), known)
+	status.Jobs = knownJobs(seen.jobs, runs)
 	setBackupSucceeded(c)
 	setSynchronizedUnknown(c)
 
@@ -165,49 +165,72 @@ func setSchedule(
 	return true
 }
 
-// countRuns goes on counting failures in a row with the runs that ended after the last one counted.
-func countRuns(status *backupv1alpha1.BackupPolicyStatus, runs []endedRun) {
+func lostRuns(policy *backupv1alpha1.BackupPolicy, lost []backupv1alpha1.KnownJob, now metav1.Time) []endedRun {
+	var runs []endedRun
+	for _, known := range lost {
+		runs = append(runs, lostRun(known, policy.Namespace, now))
+	}
+	return runs
+}
+
+// knownJobs are the Jobs of runs, with those that have ended marked as accounted for.
+func knownJobs(jobs []batchv1.Job, ended []endedRun) []backupv1alpha1.KnownJob {
+	var all []backupv1alpha1.KnownJob
+	for i := range jobs {
+		all = append(all, backupv1alpha1.KnownJob{
+			Name: jobs[i].Name, UID: string(jobs[i].UID),
+			Ended: slices.ContainsFunc(ended, func(r endedRun) bool { return r.job.UID == jobs[i].UID }),
+		})
+	}
+	slices.SortFunc(all, func(a, b backupv1alpha1.KnownJob) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	})
+	return all
+}
+
+// takeRuns takes over what runs tell, each once. Which are new doesn't follow from times, because two runs may end in one
+// second and clocks may be set back: a run that was not known to have ended is later than all that were.
+//
+// The delay that was told last may say what a run waited for.
+func takeRuns(c conditions, runs []endedRun, delayed *delay) {
+	status := c.status
 	failures := ptr.Deref(status.ConsecutiveFailures, 0)
-	for _, run := range runsAfter(runs, status.LastRun) {
-		if run.outcome() == backupv1alpha1.OutcomeSucceeded {
-			failures = 0
-		} else {
+	accounted := slices.Clone(status.Jobs)
+	for i := range runs {
+		run := &runs[i]
+		same := sameRun(status.LastRun, run)
+		switch {
+		case same && run.report != nil:
+			// Its pod's report may be seen later than its Job's end.
+			status.LastRun, status.LastReportedRun = run.asRun(delayed), nil
+		case same || isAccounted(accounted, run):
+			continue // What it told stays, also when its pod is gone.
+		default:
+			takeRun(status, run, delayed)
 			failures++
+		}
+		takeSync(c, run)
+		takeBackups(status, run)
+		if run.outcome() == backupv1alpha1.OutcomeSucceeded {
+			failures, status.LastSuccessTime = 0, &run.ended
 		}
 	}
 	status.ConsecutiveFailures = &failures
 }
 
-// runsAfter are the runs that ended after the one that the status knows as the last. Times of Jobs are whole seconds, so
-// the order among runs of one second is that of their names, as endedRuns sorts them.
-func runsAfter(runs []endedRun, last *backupv1alpha1.Run) []endedRun {
-	if last == nil || last.CompletionTime == nil {
-		return runs
-	}
-	first := slices.IndexFunc(runs, func(r endedRun) bool {
-		order := r.ended.Compare(last.CompletionTime.Time)
-		return order > 0 || order == 0 && r.job.Name > last.Job
-	})
-	if first < 0 {
-		return nil
-	}
-	return runs[first:]
+func isAccounted(jobs []backupv1alpha1.KnownJob, run *endedRun) bool {
+	return slices.ContainsFunc(jobs, func(j backupv1alpha1.KnownJob) bool { return j.Ended && j.UID == string(run.job.UID) })
 }
 
-// takeRun takes over what one run tells. Called for all runs that the cluster remembers, oldest first, each time: a
-// pod's report may be seen later than its Job's end. The delay that was told last may say what the run waited for.
-func takeRun(c conditions, run *endedRun, delayed *delay) {
-	status := c.status
-	if len(runsAfter([]endedRun{*run}, status.LastRun)) > 0 || sameRun(status.LastRun, run) {
-		if run.report != nil || !sameRun(status.LastRun, run) {
-			status.LastRun = run.asRun(delayed)
-		}
-		takeSync(c, run)
-		takeBackups(status, run)
-	}
-	if run.outcome() == backupv1alpha1.OutcomeSucceeded &&
-		(status.LastSuccessTime == nil || status.LastSuccessTime.Before(&run.ended)) {
-		status.LastSuccessTime = &run.ended
+// takeRun makes a run the last one. Of the one before, it keeps the figures if this one has none.
+func takeRun(status *backupv1alpha1.BackupPolicyStatus, run *endedRun, delayed *delay) {
+	before := status.LastRun
+	status.LastRun = run.asRun(delayed)
+	switch {
+	case run.report != nil:
+		status.LastReportedRun = nil
+	case before != nil && !before.ReportMissing:
+		status.LastReportedRun = before
 	}
 }
 

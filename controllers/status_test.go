@@ -47,6 +47,9 @@ func (p *pastRuns) job(name string, minutes int, condition batchv1.JobConditionT
 	end := metav1.NewTime(start.Add(time.Duration(minutes) * time.Minute))
 	job := batchv1.Job{ObjectMeta: jobMeta(p.policy)}
 	job.Name, job.Namespace, job.UID = name, "orbit", types.UID("uid-"+name)
+	if condition == batchv1.JobComplete {
+		job.Status.Succeeded = 1
+	}
 	job.CreationTimestamp = metav1.NewTime(end.Add(-time.Minute))
 	job.Status.StartTime = &job.CreationTimestamp
 	job.Spec.ActiveDeadlineSeconds = ptr.To[int64](60)
@@ -70,15 +73,17 @@ func (p *pastRuns) pod(job types.UID, phase corev1.PodPhase, exitCode int32, rea
 
 func (p *pastRuns) reported(job types.UID, r report.Report) {
 	p.t.Helper()
+	name := strings.TrimPrefix(string(job), "uid-")
+	r.Policy, r.Run = "orbit/"+p.policy.Name, name+"/"+string(job)
 	message, err := report.Encode(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	phase := corev1.PodSucceeded
-	if r.Outcome != report.Succeeded {
-		phase = corev1.PodFailed
+	phase := corev1.PodFailed
+	if r.Outcome == report.Succeeded {
+		phase = corev1.PodSucceeded
 	}
-	p.pod(job, phase, 0, "Completed", string(message))
+	p.pod(job, phase, exitOf(r.Outcome), "Completed", string(message))
 }
 
 // dump adds a pod whose init container failed, so that the runner never began.
@@ -236,7 +241,7 @@ func TestARunThatCouldNotSpeak(t *testing.T) {
 			}},
 		{"reported, but failed all the same", "DeadlineExceeded", "DeadlineExceeded", "job.activeDeadlineSeconds",
 			func(p *pastRuns, job types.UID) { p.reported(job, good()) }},
-		{"killed at the second try", "BackoffLimitExceeded", "Error", "exit code 137", func(p *pastRuns, job types.UID) {
+		{"killed at the second try", "BackoffLimitExceeded", "NoReport", "exit status 137", func(p *pastRuns, job types.UID) {
 			p.reported(job, report.Report{Outcome: report.Failed, Reason: report.ReasonLocked, Message: "locked"})
 			p.pod(job, corev1.PodFailed, 137, "Error", "")
 		}},
@@ -322,6 +327,7 @@ func TestNothingIsForgotten(t *testing.T) {
 	if diff := cmp.Diff(before, statusOf(t, policy, past.seen)); diff != "" {
 		t.Errorf("without the pod: %s", diff)
 	}
+	before.Jobs = nil
 	if diff := cmp.Diff(before, statusOf(t, policy, observation{})); diff != "" {
 		t.Errorf("without the Job: %s", diff)
 	}

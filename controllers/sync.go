@@ -85,9 +85,7 @@ func takeSync(c conditions, run *endedRun) {
 	if sync := run.report.Sync; sync.OK {
 		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionTrue, backupv1alpha1.ReasonSucceeded,
 			fmt.Sprintf("rsyncDirectory holds %d backups", sync.Backups))
-		if last := c.status.LastSyncTime; last == nil || last.Before(&run.ended) {
-			c.status.LastSyncTime = &run.ended
-		}
+		c.status.LastSyncTime = &run.ended
 	} else {
 		c.setFromRun(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, reasonOf(run), sync.Message)
 	}

@@ -28,8 +28,7 @@ type podEnd struct {
 func lastPodEnd(pods []corev1.Pod) podEnd {
 	var last podEnd
 	for i := range pods {
-		if last.pod == nil || cmp.Or(last.pod.CreationTimestamp.Compare(pods[i].CreationTimestamp.Time),
-			lastEnd(last.pod).Compare(lastEnd(&pods[i]))) < 0 {
+		if last.pod == nil || endedBefore(last.pod, &pods[i]) {
 			last.pod = &pods[i]
 		}
 	}
@@ -49,6 +48,15 @@ func lastPodEnd(pods []corev1.Pod) podEnd {
 		}
 	}
 	return last
+}
+
+// endedBefore says whether a pod of a Job ended before another. After one that succeeded there is none. Two may be made in
+// one second.
+func endedBefore(a, b *corev1.Pod) bool {
+	if succeeded := b.Status.Phase == corev1.PodSucceeded; succeeded != (a.Status.Phase == corev1.PodSucceeded) {
+		return succeeded
+	}
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), lastEnd(a).Compare(lastEnd(b))) < 0
 }
 
 // disruptedBy is why Kubernetes itself ended the run's last pod, in its words; empty if it didn't.
@@ -71,6 +79,8 @@ func (r *endedRun) interrupted() bool {
 func (r *endedRun) verdict(delayed *delay) (reason, message string) {
 	evicted := r.disruptedBy()
 	switch {
+	case r.reason == backupv1alpha1.ReasonJobDeleted:
+		return r.reason, r.message
 	case r.reason == batchv1.JobReasonDeadlineExceeded:
 		return r.reason, r.deadlineExceeded(delayed)
 	case evicted != "":
@@ -82,13 +92,32 @@ func (r *endedRun) verdict(delayed *delay) (reason, message string) {
 		return cmp.Or(r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
 			"the init container %s ended with exit code %d (%s), so no backup was made: look at kubectl -n %s logs job/%s -c %s",
 			r.end.container, r.end.end.ExitCode, said(r.end.end), r.job.Namespace, r.job.Name, r.end.container)
+	case r.report != nil:
+		return cmp.Or(r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
+			"the runner reported success (%s), but the Job failed: %s; another container of pod %s may have: look at "+
+				"kubectl -n %s describe pod %s", r.report.Message, r.message, r.end.pod.Name, r.job.Namespace, r.end.pod.Name)
 	case r.end.end != nil:
-		return cmp.Or(r.end.end.Reason, r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
-			"the runner ended with exit code %d (%s) and left no report; the Job says: %s; look at kubectl -n %s logs job/%s",
-			r.end.end.ExitCode, r.end.end.Reason, r.message, r.job.Namespace, r.job.Name)
+		return r.noReportReason(), fmt.Sprintf(
+			"the runner ended with exit status %d (%s) without a valid report: %s: nothing shows that a backup was made; look "+
+				"at kubectl -n %s logs job/%s",
+			r.end.end.ExitCode, r.end.end.Reason, oneLine(r.noReport.Error()), r.job.Namespace, r.job.Name)
+	case r.succeeded:
+		return backupv1alpha1.ReasonNoReport, fmt.Sprintf(
+			"the Job is complete, but no pod shows that its runner ended, so nothing shows that a backup was made; look at "+
+				"kubectl -n %s describe job %s", r.job.Namespace, r.job.Name)
 	default:
 		return cmp.Or(r.reason, backupv1alpha1.ReasonFailed), fmt.Sprintf(
 			"%s; look at kubectl -n %s describe job %s", r.message, r.job.Namespace, r.job.Name)
+	}
+}
+
+// noReportReason is Kubernetes' own word for the runner's end, unless that only says that it has ended.
+func (r *endedRun) noReportReason() string {
+	switch reason := r.end.end.Reason; reason {
+	case "", "Completed", "Error":
+		return backupv1alpha1.ReasonNoReport
+	default:
+		return reason
 	}
 }
 

@@ -71,6 +71,10 @@ const (
 	ReasonNoRunYet = "NoRunYet"
 	// ReasonFailed: the run failed without saying why.
 	ReasonFailed = "Failed"
+	// ReasonNoReport: the run's runner ended without a valid report of this run, so nothing shows that a backup was made.
+	ReasonNoReport = "NoReport"
+	// ReasonJobDeleted: the run's Job was deleted before it ended, or before the operator saw how it ended.
+	ReasonJobDeleted = "JobDeleted"
 )
 
 // Reasons of BackupSucceeded that Kubernetes gives for a run that ended without a word of its own. Those of Jobs and of

@@ -69,7 +69,16 @@ type BackupPolicyStatus struct {
 	// +optional
 	ActiveJobs []string `json:"activeJobs,omitempty"`
 
-	// lastSuccessTime is when the last complete backup was done.
+	// jobs are the Jobs of the policy's runs that exist. By them the operator counts each run once, and notices a Job that
+	// is deleted before it has ended. Only Jobs that the policy's CronJob controls are runs: those that the schedule,
+	// runNow or kubectl create job --from makes.
+	// +listType=atomic
+	// +optional
+	Jobs []KnownJob `json:"jobs,omitempty"`
+
+	// lastSuccessTime is when the last complete backup was done. A run counts as one if its report says so and its runner
+	// ended with exit status 0; if its pod was gone before the report could be read, if its Job counts a pod that
+	// succeeded, which means the same exit status.
 	// +optional
 	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
 
@@ -87,6 +96,11 @@ type BackupPolicyStatus struct {
 	// +optional
 	LastRun *Run `json:"lastRun,omitempty"`
 
+	// lastReportedRun is the last run that left a report, while lastRun left none: the figures in it are of that run, not
+	// of the last one.
+	// +optional
+	LastReportedRun *Run `json:"lastReportedRun,omitempty"`
+
 	// consecutiveFailures is how many runs in a row, up to the last one, did not succeed.
 	// +optional
 	ConsecutiveFailures *int32 `json:"consecutiveFailures,omitempty"`
@@ -94,6 +108,21 @@ type BackupPolicyStatus struct {
 	// backups are the backups that backupDirectory held after the last run that could tell.
 	// +optional
 	Backups *RetainedBackups `json:"backups,omitempty"`
+}
+
+// KnownJob is a Job of a run.
+type KnownJob struct {
+	// name is the Job's name.
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// uid is the Job's UID.
+	// +required
+	UID string `json:"uid,omitempty"`
+
+	// ended says that the run has ended, and that lastRun and consecutiveFailures account for it.
+	// +optional
+	Ended bool `json:"ended,omitempty"`
 }
 
 // Run is a run that ended.
@@ -117,6 +146,11 @@ type Run struct {
 	// message says what happened and, unless all is well, what to do.
 	// +optional
 	Message string `json:"message,omitempty"`
+
+	// reportMissing says that the run's figures are unknown, because its runner left no valid report, or because its pod
+	// was gone before the report could be read.
+	// +optional
+	ReportMissing bool `json:"reportMissing,omitempty"`
 
 	// startTime is when the run began.
 	// +optional

@@ -96,6 +96,7 @@ func (b *bench) begin(ctx context.Context, i int) (*ending, error) {
 	if err := b.cluster.admin.Create(ctx, e.job); err != nil {
 		return nil, err
 	}
+	e.said.Run = e.job.Name + "/" + string(e.job.UID)
 	e.pod = podOf(e.job, i)
 	if err := b.cluster.admin.Create(ctx, e.pod); err != nil {
 		return nil, err
