@@ -89,6 +89,10 @@ bench-scale: ## Measure the operator with 10,000 policies on a real API server (
 	@assets=$$(hack/cluster/build.sh); \
 	KUBEBUILDER_ASSETS="$$assets" go run ./test/scale $(SCALEFLAGS)
 
+.PHONY: fresh
+fresh: ## Run make demo, make test and make build, each as the first command on a fresh Debian (root, an hour).
+	@hack/fresh.sh
+
 ##@ A cluster to look at
 
 .PHONY: demo

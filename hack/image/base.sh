@@ -6,6 +6,8 @@
 # is; the one for Go differs in its environment alone, which points at the machine's Go mounted under /mnt.
 #
 # Uses of build.sh: $root, $cache, say. Gives: $mounts and $apt (directories to mount), isolate, prepare_bases.
+#
+# A base image has no CA certificates, so whatever downloads during the build is given those that the machine trusts.
 
 mounts=$cache/mnt
 apt=$cache/apt
@@ -31,6 +33,30 @@ mirror() {
   echo "${found:-$2}"
 }
 
+# trusted_certificates prints the file of CA certificates that this machine trusts, at the places where Go looks for it
+# (crypto/x509/root_linux.go); nothing if it has none.
+trusted_certificates() {
+  local file
+  for file in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+    /etc/ssl/ca-bundle.pem /etc/pki/tls/cacert.pem /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem /etc/ssl/cert.pem; do
+    if [[ -s $file ]]; then
+      echo "$file"
+      return
+    fi
+  done
+}
+
+# prepare_certificates puts the certificates among what is mounted.
+prepare_certificates() {
+  local file
+  file=$(trusted_certificates)
+  if [[ -z $file ]]; then
+    say "this machine has no CA certificates, so downloads over HTTPS will fail: install ca-certificates, or set SSL_CERT_FILE"
+    file=/dev/null
+  fi
+  install -m 644 "$file" "$mounts/ca-certificates.crt"
+}
+
 # prepare_apt writes the apt settings of the build: the machine's mirrors, proxies, checks and passwords, the
 # Dockerfile's release.
 prepare_apt() {
@@ -43,6 +69,7 @@ prepare_apt() {
     "$debian $release main" "$debian $release-updates main" "$security $release-security main" >"$apt/sources.list"
   apt-config dump | grep '^Acquire::' | grep -Ev '^Acquire::(IndexTargets|Changelogs|CompressionTypes)' \
     >"$apt/apt.conf.d/80machine"
+  echo 'Acquire::https::CaInfo "/mnt/ca-certificates.crt";' >"$apt/apt.conf.d/81certificates"
   cp -a /etc/apt/auth.conf.d/. "$apt/auth.conf.d/" 2>/dev/null || true
 }
 
@@ -92,6 +119,7 @@ prepare_go() {
   local container variable
   container=$(buildah from --pull=never "$debian_image")
   buildah config --env GOROOT=/mnt/go --env GOMODCACHE=/mnt/modules --env GOCACHE=/mnt/build --env GOTOOLCHAIN=local \
+    --env SSL_CERT_FILE=/mnt/ca-certificates.crt \
     --env PATH=/mnt/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
   for variable in GOPROXY GOFLAGS GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE GOINSECURE; do
     buildah config --env "$variable=$(go env "$variable")" "$container"
@@ -100,6 +128,7 @@ prepare_go() {
 }
 
 prepare_bases() {
+  prepare_certificates
   prepare_debian
   prepare_go
 }
