@@ -95,7 +95,7 @@ func (c *chosen) find(cmd *cobra.Command, note io.Writer) ([]catalog.Backup, err
 	case allBackups:
 		return backups, nil
 	case latestBackup, "":
-		b, err := newest(backups, note)
+		b, err := newest(backups, c.examine, note)
 		if err != nil {
 			return nil, &invalidError{fmt.Errorf("--directory %s: %w", c.directory, err)}
 		}

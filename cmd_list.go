@@ -23,9 +23,11 @@ func newListCommand() *cobra.Command {
 		Short: "List the backups in a directory, newest first, or what is in one",
 		Long: `List the backups in a directory, newest first, with what each says about itself.
 
-STATE is Complete; Incomplete, when something that should be in the archive isn't; Damaged, when its end is missing or
-can't be read; or Foreign, when the file only has the name of a backup or was written by a newer version. Of the last
-two, runs never remove any. Contents aren't checked; "verify" does that.
+Backups are in the order in which they were made, which clocks that were wrong don't change.
+
+STATE is Complete; Incomplete, when something that should be in the archive isn't; Damaged, when its header, its index or
+its end is not what was written; or Foreign, when the file only has the name of a backup or was written by a newer version.
+Of the last two, runs never count any. Contents aren't checked; "verify" does that.
 
 With --long, list what is in one backup, without reading more of it than its index: mode, owner, size, time of
 modification, path. Patterns are those of "restore". As JSON, each entry is one line.`,
@@ -51,6 +53,9 @@ modification, path. Patterns are those of "restore". As JSON, each entry is one 
 			backups, err := listBackups(long.directory, long.prefix, long.answerTimeout)
 			if err != nil {
 				return exitOf(cmd, err)
+			}
+			if output != "name" {
+				backups = long.examineAll(backups)
 			}
 			return printer(cmd.OutOrStdout(), backups, time.Now())
 		},
@@ -114,6 +119,7 @@ type listedBackup struct {
 	Policy    string    `json:"policy,omitempty"`
 	Run       string    `json:"run,omitempty"`
 	Tool      string    `json:"tool,omitempty"`
+	Sequence  int64     `json:"sequence,omitempty"`
 	Files     int64     `json:"files"`
 	Entries   int64     `json:"entries"`
 	BytesRead int64     `json:"bytesRead"`
@@ -129,7 +135,7 @@ func printJSON(w io.Writer, backups []catalog.Backup, _ time.Time) error {
 	for _, b := range backups {
 		l := listedBackup{
 			Name: b.File, Prefix: b.Name.Prefix, Time: b.Name.Time, Bytes: b.Bytes, State: string(b.State),
-			Policy: b.Header.Policy, Run: b.Header.Run, Tool: b.Header.Tool,
+			Policy: b.Header.Policy, Run: b.Header.Run, Tool: b.Header.Tool, Sequence: b.Header.Sequence,
 			Files: b.Summary.Files, Entries: b.Summary.Entries, BytesRead: b.Summary.BytesRead,
 			IncompleteFiles: b.Summary.Warnings.Unreadable + b.Summary.Warnings.Shrank,
 			Warnings:        b.Summary.Warnings.Total(), Emptied: b.Summary.Emptied(),

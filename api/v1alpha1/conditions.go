@@ -114,6 +114,8 @@ const (
 const (
 	// ReasonArchiveDamaged: a run found damage in an earlier archive. Its own archive is whole.
 	ReasonArchiveDamaged = "ArchiveDamaged"
+	// ReasonClockSkew: archives have names that are in the future. A clock was ahead when they were made, or is behind.
+	ReasonClockSkew = "ClockSkew"
 )
 
 // Labels and annotations.

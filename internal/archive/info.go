@@ -36,12 +36,34 @@ func appendSummary(dst []byte, s *Summary, directory *place, offset int64) ([]by
 // Info.Header is set as far as it could be read.
 func ReadInfo(r io.ReaderAt, size int64) (Info, error) {
 	var info Info
-	if err := readHead(r, size, &info.Header); err != nil {
+	if err := readHeader(r, size, &info.Header); err != nil {
 		return info, err
 	}
 	end, _, err := readEnding(r, size)
 	info.Summary = end.Summary
 	return info, err
+}
+
+// readHeader reads the header. A file that isn't an archive by its first bytes, or is of a newer format by its header, but
+// has the summary of an archive of a format that is known, is an archive with a damaged header.
+func readHeader(r io.ReaderAt, size int64, h *Header) error {
+	err := readHead(r, size, h)
+	if !errors.Is(err, ErrNotArchive) && !errors.Is(err, ErrFutureFormat) {
+		return err
+	}
+	_, where, endErr := readEnding(r, size)
+	if endErr != nil {
+		return err
+	}
+	frame, endErr := readRange(r, where.Offset, where.Length)
+	if endErr != nil {
+		return err
+	}
+	if _, format, endErr := parseRecord(frame, kindSummary); endErr != nil || format > Format {
+		return err
+	}
+	*h = Header{}
+	return fmt.Errorf("%w: its header is damaged", ErrTruncated)
 }
 
 // readHead reads the header.

@@ -121,9 +121,12 @@ func TestReadInfoRefusesFlippedBitsInRecords(t *testing.T) {
 }
 
 func TestReadInfoTellsStrangersAndFutureFormats(t *testing.T) {
-	file, _ := smallArchive(t)
+	file, result := smallArchive(t)
 	future := bytes.Clone(file)
-	future[len(preamble)+skippableSize+len(signature)+2]++
+	version := skippableSize + len(signature) + 2
+	future[len(preamble)+version]++
+	damaged := bytes.Clone(future)
+	future[int(result.Summary.BytesWritten)+version]++
 	// As a later version may do it: the record's form has changed too.
 	changed := bytes.Clone(future)
 	changed[len(preamble)+skippableSize+recordHeader] ^= 0xff
@@ -138,6 +141,8 @@ func TestReadInfoTellsStrangersAndFutureFormats(t *testing.T) {
 		"a zstd file":                  {file[len(preamble):], ErrNotArchive},
 		"future":                       {future, ErrFutureFormat},
 		"future of another form":       {changed, ErrFutureFormat},
+		"a damaged version":            {damaged, ErrTruncated},
+		"a damaged preamble":           {append([]byte{0}, file[1:]...), ErrTruncated},
 		"zeros at the end":             {append(bytes.Clone(file), zero...), ErrTruncated},
 		"two archives":                 {append(bytes.Clone(file), file...), ErrTruncated},
 		"end of another archive's":     {append(bytes.Clone(file[:300]), file[len(file)-300:]...), ErrTruncated},

@@ -144,8 +144,12 @@ const (
 // FindingReason is the kind of a finding, in CamelCase. A newer runner may know kinds that an older operator doesn't.
 type FindingReason string
 
-// FindingArchiveDamaged means that an earlier archive is no longer what was written. The run's own archive is whole.
-const FindingArchiveDamaged FindingReason = "ArchiveDamaged"
+const (
+	// FindingArchiveDamaged means that an earlier archive is no longer what was written. The run's own archive is whole.
+	FindingArchiveDamaged FindingReason = "ArchiveDamaged"
+	// FindingClockSkew means that archives are named for times that have yet to come: the clock was ahead, or is behind.
+	FindingClockSkew FindingReason = "ClockSkew"
+)
 
 // FindingMirrorDamaged means that a copy in the mirror was no longer what was sent there, and has been sent again.
 const FindingMirrorDamaged FindingReason = "MirrorDamaged"

@@ -27,7 +27,7 @@ type share struct{ part, of int64 }
 var whole = share{0, 1}
 
 // mendMirror sends again what the mirror doesn't have as it was sent. rsync goes by size and time, which damage doesn't
-// change. So the copies are looked at as any listing does, and a share of each is compared with the archive here: the
+// change. So the records of the copies are read, and a share of each is compared with the archive here: the
 // next one in each run, as the archive's rank from the newest grows by one, so that all of it is compared within
 // VerifyRuns runs.
 func (r *run) mendMirror(ctx context.Context, sent []catalog.Backup, receiving string) error {
@@ -52,6 +52,9 @@ func (r *run) mendMirror(ctx context.Context, sent []catalog.Backup, receiving s
 	}
 	if err := r.send(ctx, again, receiving, true); err != nil {
 		return err
+	}
+	for _, b := range again {
+		delete(r.examined, filepath.Join(r.mirror.path, b.File))
 	}
 	still, err := r.flawed(ctx, again, func(int) share { return whole })
 	if err != nil {
@@ -106,7 +109,7 @@ func (r *run) flawed(ctx context.Context, backups []catalog.Backup, choose func(
 	}
 	var flawed []catalog.Backup
 	for rank, b := range backups {
-		copied := found[b.File]
+		copied := r.examine(&r.mirror.directory)(found[b.File])
 		same := copied.Good() && copied.Bytes == b.Bytes && copied.Header == b.Header
 		for _, file := range []string{b.File, b.File + catalog.SidecarSuffix} {
 			if !same {

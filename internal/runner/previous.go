@@ -10,9 +10,10 @@ import (
 	"appliance.io/backup-operator/internal/catalog"
 )
 
-// list lists the run's own backups in a directory.
+// list lists the backups with the run's prefix in a directory.
 func (r *run) list(d *directory) ([]catalog.Backup, error) {
-	return look(d, func() ([]catalog.Backup, error) { return catalog.List(d.path, r.config.Prefix, r.now()) })
+	backups, err := look(d, func() ([]catalog.Backup, error) { return catalog.List(d.path, r.config.Prefix, r.now()) })
+	return r.withExamined(d, backups), err
 }
 
 // known are the backups that the run can see before it makes its own. They are looked for in the mirror as well: where a

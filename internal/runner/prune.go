@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"appliance.io/backup-operator/internal/catalog"
 	"appliance.io/backup-operator/internal/report"
@@ -36,7 +37,11 @@ func (r *run) pruneDirectory(ctx context.Context, from *directory) error {
 	if err != nil {
 		return err
 	}
-	decisions := catalog.Retain(backups, r.rules())
+	decisions := catalog.RetainSound(backups, r.rules(), r.examine(from))
+	if made := r.examined[filepath.Join(from.path, r.made.File)]; made.State == catalog.Damaged {
+		return fmt.Errorf("%s %s: the archive %s, which has just been made, is damaged, so nothing older is removed: check the "+
+			"health of the storage (%w)", from.flag, from.path, made.File, made.Err)
+	}
 	removed := false
 	var errs []error
 	for i := len(decisions) - 1; i >= 0; i-- {

@@ -79,17 +79,20 @@ func (r *run) describeDirectories() {
 	if r.held == nil {
 		return // Not reached, or not ours to speak of.
 	}
-	if backups, err := r.list(r.storage); err == nil {
-		r.report.Backups = r.sumUp(backups)
+	here, err := r.list(r.storage)
+	if err == nil {
+		r.report.Backups = r.sumUp(here)
 	}
 	if space, err := catalog.MeasureSpace(r.config.Directory); err == nil {
 		r.report.Storage = &report.Space{Free: space.Free, Total: space.Total}
 	}
+	var mirror []catalog.Backup
 	if r.report.Sync != nil && r.mirror.reachable() {
-		if backups, err := r.list(&r.mirror.directory); err == nil {
-			r.report.Sync.Backups = r.sumUp(backups).Count
+		if mirror, err = r.list(&r.mirror.directory); err == nil {
+			r.report.Sync.Backups = r.sumUp(mirror).Count
 		}
 	}
+	r.findInListings(here, mirror)
 }
 
 // sumUp sums up the policy's own good backups in a listing.

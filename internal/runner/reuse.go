@@ -19,7 +19,7 @@ func (r *run) openPrevious() {
 		r.log.Info("reusing nothing, as it was asked for")
 		return
 	}
-	b, ok := reusable(r.here, r.config.Policy)
+	b, ok := r.reusable()
 	if !ok {
 		r.log.Info("there is no earlier archive to reuse anything from")
 		return
@@ -31,6 +31,17 @@ func (r *run) openPrevious() {
 	}
 	r.previous, r.earlier = f, b.Summary
 	r.log.Info("reusing what hasn't changed", "previous", b.File)
+}
+
+// reusable returns the archive to reuse from. Damaged ones are passed over.
+func (r *run) reusable() (catalog.Backup, bool) {
+	for {
+		b, ok := reusable(r.here, r.config.Policy)
+		if !ok || r.examine(r.storage)(b).Good() {
+			return b, ok
+		}
+		r.here = r.withExamined(r.storage, r.here)
+	}
 }
 
 // closePrevious lets go of it.
@@ -69,6 +80,9 @@ func (r *run) reportReuse(reuse archive.Reuse) {
 		VerifiedBytes: reuse.VerifiedBytes, DamagedFrames: r.made.Summary.Warnings.Damaged,
 	}
 	r.report.Archive.Reuse = said
+	if said.DamagedFrames > 0 {
+		r.distrustPrevious()
+	}
 	if said.DamagedFrames > 0 && said.Previous == "" && r.previous != nil {
 		said.Previous = filepath.Base(r.previous.Name())
 	}

@@ -61,15 +61,16 @@ type run struct {
 
 	rsync       rsync.Command
 	held        *catalog.Lock
-	here        []catalog.Backup    // The backup directory as it was when the run began.
-	previous    *os.File            // The archive to reuse from; nil if there is none.
-	earlier     archive.Summary     // What that archive says is in it.
-	measurement archive.Measurement // What there is to be done, as far as one knows before.
-	made        *catalog.Backup     // The run's own archive: nil until it has its name.
-	storage     *directory          // The backup directory.
-	mirror      *mirror             // nil if there is none.
-	waits       []lockWait          // For whom the run waited.
-	faults      []*fault            // What went wrong; the first one decides.
+	here        []catalog.Backup          // The backup directory as it was when the run began.
+	previous    *os.File                  // The archive to reuse from; nil if there is none.
+	earlier     archive.Summary           // What that archive says is in it.
+	measurement archive.Measurement       // What there is to be done, as far as one knows before.
+	examined    map[string]catalog.Backup // Backups whose records were read, by path, as they turned out to be.
+	made        *catalog.Backup           // The run's own archive: nil until it has its name.
+	storage     *directory                // The backup directory.
+	mirror      *mirror                   // nil if there is none.
+	waits       []lockWait                // For whom the run waited.
+	faults      []*fault                  // What went wrong; the first one decides.
 
 	beating atomic.Pointer[catalog.Lock] // held, for those who watch the run.
 	kept    atomic.Pointer[knowledge]    // What is known for certain, should a step never return.
@@ -86,8 +87,9 @@ func newRun(config Config, env Environment) *run {
 	r := &run{
 		config: config, log: env.Log, now: env.Now, commit: (*catalog.NewBackup).Commit,
 		// The whole run is watched for whether the backup directory answers.
-		storage: &directory{place: place{"--directory", config.Directory}},
-		mirror:  newMirror(&config),
+		storage:  &directory{place: place{"--directory", config.Directory}},
+		mirror:   newMirror(&config),
+		examined: map[string]catalog.Backup{},
 	}
 	r.report = report.Report{
 		Version: report.Version, Policy: config.Policy, Run: config.Run, StartTime: env.Now().UTC().Truncate(time.Second),

@@ -77,7 +77,7 @@ func (r *run) synchronize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	send := catalog.Missing(here, there, r.rules())
+	send := catalog.MissingSound(here, there, r.rules(), r.examine(r.storage))
 	if conflicts := catalog.Conflicts(send, there); len(conflicts) > 0 {
 		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away", m.flag, m.path,
 			strings.Join(conflicts, ", "))
