@@ -85,7 +85,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !policy.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, client.IgnoreNotFound(r.writeDeleting(ctx, &policy))
 	}
 	observed, err := r.observe(ctx, &policy)
 	if err != nil {
@@ -161,6 +161,14 @@ func notApplied(schedule *Schedule, current *cronJobRecord, err error) (readines
 		return state, nil
 	}
 	return progressing(schedule, current, err), err
+}
+
+// writeDeleting has the status of a policy whose deletion waits say so. The rest of the status stays as it was.
+func (r *BackupPolicyReconciler) writeDeleting(ctx context.Context, policy *backupv1alpha1.BackupPolicy) error {
+	status := policy.Status.DeepCopy()
+	status.Protection = deletingProtection()
+	_, err := r.writeStatus(ctx, policy, status)
+	return err
 }
 
 // writeStatus patches the status if it differs, and writes an event for each transition in it. It demands that the policy

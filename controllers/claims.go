@@ -27,6 +27,8 @@ type claim struct {
 	size             resource.Quantity
 	storageClassName *string
 	volumeMode       *corev1.PersistentVolumeMode
+	// phase is empty where it is not known.
+	phase corev1.PersistentVolumeClaimPhase
 	// holders are the pods of others that mount it, oldest first.
 	holders []holders.Pod
 }
@@ -38,6 +40,7 @@ type claimRecord struct{ text unique.Handle[claimText] }
 type claimText struct {
 	// accessModes are separated by modeSeparator.
 	accessModes string
+	phase       corev1.PersistentVolumeClaimPhase
 	// size is in bytes, and sizeFormat how people write it.
 	size                         int64
 	sizeFormat                   resource.Format
@@ -83,7 +86,7 @@ func claimRecordOf(object *corev1.PersistentVolumeClaim) *claimRecord {
 		words[i] = string(mode)
 	}
 	return &claimRecord{unique.Make(claimText{
-		accessModes: strings.Join(words, modeSeparator), size: size.Value(), sizeFormat: size.Format,
+		accessModes: strings.Join(words, modeSeparator), phase: object.Status.Phase, size: size.Value(), sizeFormat: size.Format,
 		storageClassName: optionalOf(object.Spec.StorageClassName), volumeMode: optionalOf(object.Spec.VolumeMode),
 	})}
 }
@@ -92,6 +95,7 @@ func claimRecordOf(object *corev1.PersistentVolumeClaim) *claimRecord {
 func (r *claimRecord) claim() claim {
 	text := r.text.Value()
 	c := claim{
+		phase:            text.phase,
 		size:             *resource.NewQuantity(text.size, text.sizeFormat),
 		storageClassName: text.storageClassName.pointer(),
 		volumeMode:       (*corev1.PersistentVolumeMode)(text.volumeMode.pointer()),

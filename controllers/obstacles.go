@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
@@ -22,7 +23,10 @@ func withObstacles(r readiness, spec *backupv1alpha1.BackupPolicySpec, claims ma
 	if missing := missingClaims(spec, claims); len(missing) > 0 {
 		return waitingForClaims(r, missing)
 	}
-	f := forOnePod(spec, claims)
+	f := lostClaims(spec, claims)
+	if f == nil {
+		f = forOnePod(spec, claims)
+	}
 	if f == nil {
 		f = onDifferentNodes(heldClaims(spec, claims))
 	}
@@ -41,6 +45,16 @@ func waitingForClaims(r readiness, missing []string) readiness {
 	r.message = fmt.Sprintf("there is no PersistentVolumeClaim %s in the policy's namespace, so runs can't start: make it, "+
 		"or correct the name", strings.Join(missing, ", "))
 	return r
+}
+
+// lostClaims is that claims have lost their volumes, which nothing but a new claim mends.
+func lostClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) *fault {
+	lost := slices.DeleteFunc(claimNames(spec), func(name string) bool { return claims[name].phase != corev1.ClaimLost })
+	if len(lost) == 0 {
+		return nil
+	}
+	return &fault{backupv1alpha1.ReasonClaimLost, fmt.Sprintf("the PersistentVolume of the claim %s does not exist any more, so "+
+		"runs can't start: create the claim again with a volume that exists, or name another claim", strings.Join(lost, ", "))}
 }
 
 // forOnePod is the fault of claims that only one pod at a time can mount. A source is the appliance's, and a run that had

@@ -127,6 +127,7 @@ func nextStatus(
 		delayed = missedDelay(policy, status, missed, known, &seen)
 	}
 	setDelayed(c, delayed)
+	status.Protection = protectionOf(status, unboundClaims(&policy.Spec, seen.claims))
 	return status
 }
 

@@ -130,6 +130,7 @@ type BackupPolicySpec struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=backuppolicies,shortName=bp,categories=all
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.protection.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Schedule",type=string,JSONPath=`.status.schedule`
 // +kubebuilder:printcolumn:name="Last Run",type=string,JSONPath=`.status.lastRun.outcome`
@@ -141,7 +142,7 @@ type BackupPolicySpec struct {
 // +kubebuilder:printcolumn:name="Next Run",type=string,priority=1,JSONPath=`.status.nextScheduleTime`
 // +kubebuilder:printcolumn:name="Bytes",type=integer,priority=1,JSONPath=`.status.lastRun.bytesWritten`
 // +kubebuilder:printcolumn:name="New Bytes",type=integer,priority=1,JSONPath=`.status.lastRun.bytesNew`
-// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="BackupSucceeded")].message`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.protection.message`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 45",message="the policy's name must be at most 45 characters, because its CronJob is named <name>-backup and Kubernetes takes 52 there"
 type BackupPolicy struct {
 	metav1.TypeMeta `json:",inline"`
@@ -155,7 +156,7 @@ type BackupPolicy struct {
 	Spec BackupPolicySpec `json:"spec,omitzero"`
 
 	// status is what the operator saw last: whether the settings are in force and how the backups fare.
-	// +kubebuilder:default={"observedGeneration":-1}
+	// +kubebuilder:default={"observedGeneration":-1,"protection":{"state":"NotReady","message":"the operator has not looked at this policy yet"}}
 	// +optional
 	Status BackupPolicyStatus `json:"status,omitzero"`
 

@@ -46,6 +46,8 @@ const (
 	ReasonHostPathNotAllowed = "HostPathNotAllowed"
 	// ReasonClaimNotFound: a PersistentVolumeClaim that the policy names does not exist.
 	ReasonClaimNotFound = "ClaimNotFound"
+	// ReasonClaimLost: the volume of a PersistentVolumeClaim that the policy names does not exist any more.
+	ReasonClaimLost = "ClaimLost"
 	// ReasonVolumesOnDifferentNodes: volumes that only one node at a time can mount are in use on different nodes, so no
 	// pod can mount them all.
 	ReasonVolumesOnDifferentNodes = "VolumesOnDifferentNodes"

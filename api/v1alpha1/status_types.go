@@ -28,6 +28,10 @@ type BackupPolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
+	// protection answers whether the data is protected: the worst that is true of the policy, in one word.
+	// +optional
+	Protection *Protection `json:"protection,omitempty"`
+
 	// conditions are:
 	// Ready (the settings are in force), with Reconciling and Stalled beside it as kstatus has them;
 	// BackupSucceeded (the last run made a complete backup);

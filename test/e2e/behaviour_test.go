@@ -255,12 +255,12 @@ func TestProtectedAtAGlance(t *testing.T) {
 	p := a.apply("appliance", nil)
 	p.mustRun()
 	lines := strings.Split(kubectl(t, "-n", a.namespace, "get", "bp"), "\n")
-	for _, column := range []string{"READY", "SCHEDULE", "LAST RUN", "LAST SUCCESS", "BACKUPS", "SYNCHRONIZED", "FAILURES"} {
+	for _, column := range []string{"STATUS", "READY", "SCHEDULE", "LAST RUN", "LAST SUCCESS", "BACKUPS", "SYNCHRONIZED", "FAILURES"} {
 		if !strings.Contains(lines[0], column) {
 			t.Errorf("no column %s in %s", column, lines[0])
 		}
 	}
-	if fields := strings.Fields(lines[1]); fields[1] != "True" || !strings.Contains(lines[1], "Succeeded") {
+	if fields := strings.Fields(lines[1]); fields[1] != "Protected" || fields[2] != "True" || !strings.Contains(lines[1], "Succeeded") {
 		t.Error(lines[1])
 	}
 	if explained := kubectl(t, "explain", "bp.spec.totalBackups"); !strings.Contains(explained, "how many backups are kept") {
