@@ -37,11 +37,11 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 
 // check looks for what stands in the targets and differs from what would be restored, as far as one sees without reading
 // files. It writes nothing.
-func (rs roots) check(ctx context.Context, l *lookup, sel *selection) error {
+func (rs roots) check(ctx context.Context, l *lookup, sel *selection, cs *clocks) error {
 	if rs.empty() {
 		return nil
 	}
-	c := checker{roots: rs}
+	c := checker{roots: rs, clocks: cs}
 	defer c.pop(0)
 	// Patterns are asked again when the restore begins, and what is damaged or malformed isn't restored.
 	err := l.each(ctx, sel, func(e *index.Entry) error { return c.entry(e) })
@@ -56,9 +56,10 @@ func (rs roots) check(ctx context.Context, l *lookup, sel *selection) error {
 
 // checker goes along the entries as they come, with the directories that they are in.
 type checker struct {
-	roots roots
-	stack []step
-	found ConflictError
+	roots  roots
+	clocks *clocks
+	stack  []step
+	found  ConflictError
 }
 
 // step is a directory on the way: fd is -1 where there is none in the target.
@@ -93,20 +94,20 @@ func (c *checker) entry(e *index.Entry) error {
 		return nil // What can't be there, or be looked at, is told of when it is restored.
 	case err != nil:
 		return fmt.Errorf("look at %q in the target: %w", e.Path, err)
-	case !mayBe(dir, &st, e):
+	case !c.mayBe(dir, &st, e):
 		c.conflict(e.Path)
 	}
 	return nil
 }
 
 // mayBe tells whether what stands there may be the entry.
-func mayBe(dir int, st *unix.Stat_t, e *index.Entry) bool {
+func (c *checker) mayBe(dir int, st *unix.Stat_t, e *index.Entry) bool {
 	kind := st.Mode & unix.S_IFMT
 	switch e.Type {
 	case index.Regular:
-		return looksLike(st, e)
+		return c.clocks.looksLike(dir, st, e)
 	case index.HardLink:
-		return kind != unix.S_IFDIR && modTime(st) == e.ModTime
+		return kind != unix.S_IFDIR && c.clocks.agree(dir, st, e.ModTime)
 	case index.Symlink:
 		target, err := readLinkAt(dir, baseName(e.Path), len(e.Link))
 		return kind == unix.S_IFLNK && err == nil && target == e.Link

@@ -61,7 +61,7 @@ func (d *directory) finish() error {
 		return d.putBack()
 	}
 	// The time before the mode, which may forbid it. No metadata moves it.
-	if err := setModTime(d.fd, ".", d.entry.ModTime, 0); err != nil {
+	if err := d.r.setTime(d.fd, ".", d.path, d.entry.ModTime, 0); err != nil {
 		d.r.ledger.note(d.path, Partial, err)
 	}
 	if err := d.r.describe(opened(d.fd), d.path, d.entry, d.header, !d.made); err != nil {

@@ -5,12 +5,15 @@ package restore
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
@@ -37,9 +40,20 @@ const (
 	replaced                 // something that is to be replaced
 )
 
-// temporaryName is a new name for what isn't complete.
-func (r *restorer) temporaryName() string {
-	return temporaryPrefix + r.token + "." + strconv.FormatInt(r.temporary.Add(1), 10)
+// temporaryNames gives names for what isn't complete.
+type temporaryNames struct {
+	token string // tells this restore's from others'
+	count atomic.Int64
+}
+
+func newTemporaryNames() *temporaryNames {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return &temporaryNames{token: hex.EncodeToString(random[:])}
+}
+
+func (n *temporaryNames) next() string {
+	return temporaryPrefix + n.token + "." + strconv.FormatInt(n.count.Add(1), 10)
 }
 
 // isTemporary tells whether a name is one of these, of any restore.
@@ -53,7 +67,7 @@ func isTemporary(name string) bool {
 
 // create makes a new file under a temporary name.
 func (r *restorer) create(parent *directory) (fd int, name string, err error) {
-	name = r.temporaryName()
+	name = r.names.next()
 	fd, err = openAt(parent.fd, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	return fd, name, err
 }
@@ -90,7 +104,7 @@ func (r *restorer) stands(m *member) (standing, error) {
 		return absent, nil
 	case err != nil:
 		return absent, os.NewSyscallError("stat", err)
-	case looksLike(&st, &m.entry) && !r.anew:
+	case r.clocks.looksLike(m.parent.fd, &st, &m.entry) && !r.anew:
 		return alike, nil
 	default:
 		return r.mayReplace(&st, &m.entry)
@@ -98,8 +112,8 @@ func (r *restorer) stands(m *member) (standing, error) {
 }
 
 // looksLike tells whether what is there may be the entry's regular file, as far as one sees without reading it.
-func looksLike(st *unix.Stat_t, e *index.Entry) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == e.Size && modTime(st) == e.ModTime
+func (cs *clocks) looksLike(dir int, st *unix.Stat_t, e *index.Entry) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == e.Size && cs.agree(dir, st, e.ModTime)
 }
 
 // mayReplace tells whether what is there may be replaced by an entry that isn't a directory.
@@ -152,7 +166,7 @@ func (r *restorer) complete(m *member, header *tarstream.Header, fd int, tempora
 	if err := r.describe(opened(fd), m.path, &m.entry, header, m.parent.inherits); err != nil {
 		return err
 	}
-	if err := setModTime(m.parent.fd, temporary, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := r.setTime(m.parent.fd, temporary, m.path, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	if err := place(m.parent, temporary, m.name, what); err != nil {
@@ -183,7 +197,7 @@ func (r *restorer) standAs(m *member, header *tarstream.Header, fd int) error {
 	if err := r.describe(opened(fd), m.path, &m.entry, header, true); err != nil {
 		return err
 	}
-	if err := setModTime(m.parent.fd, m.name, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := r.setTime(m.parent.fd, m.name, m.path, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	r.done(m.path, &m.entry, true)

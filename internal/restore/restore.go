@@ -158,13 +158,15 @@ func Run(ctx context.Context, a *archive.Archive, opts Options) (Result, error) 
 	if err := sel.requireTargets(l, roots); err != nil {
 		return Result{}, err
 	}
+	names := newTemporaryNames()
+	cs := &clocks{measured: map[uint64]clock{}, name: names.next}
 	if !opts.Overwrite {
-		if err := roots.check(ctx, l, sel); err != nil {
+		if err := roots.check(ctx, l, sel, cs); err != nil {
 			return Result{}, err
 		}
 	}
 	r := &restorer{
-		archive: a, lookup: l, roots: roots, options: &opts,
+		archive: a, lookup: l, roots: roots, options: &opts, names: names, clocks: cs,
 		ledger: ledger{warn: opts.Warn, missing: map[string]bool{}, flawed: map[string]bool{}},
 	}
 	if err := r.run(ctx, sel); err != nil {

@@ -5,10 +5,7 @@ package restore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"sync"
-	"sync/atomic"
 
 	"appliance.io/backup-operator/internal/archive"
 )
@@ -29,8 +26,8 @@ type restorer struct {
 	// huge holds a token while a frame of unusual size is on its way: there is never more than one.
 	huge chan struct{}
 
-	token     string // tells this run's temporary names from others'
-	temporary atomic.Int64
+	names  *temporaryNames
+	clocks *clocks
 
 	// again are the files that looked like those in the archive and weren't. anew says that this pass is for them.
 	again map[string]bool
@@ -48,9 +45,6 @@ func (r *restorer) pass(ctx context.Context, sel *selection) error {
 		r.free <- newJob()
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	r.token = hex.EncodeToString(random[:])
 	r.decoder = archive.NewDecoder(workers)
 	defer r.decoder.Close()
 

@@ -31,7 +31,7 @@ func (r *restorer) special(m *member, header *tarstream.Header) error {
 			}
 		}
 	}
-	temporary := r.temporaryName()
+	temporary := r.names.next()
 	if err := retry(func() error { return makeSpecial(m, header, temporary) }); err != nil {
 		if errors.Is(err, unix.EPERM) {
 			err = fmt.Errorf("%w: making a device node takes root with CAP_MKNOD", err)
@@ -109,7 +109,7 @@ func (r *restorer) dress(m *member, header *tarstream.Header, name string) error
 	if err := r.describe(named(m.parent.fd, name, path), m.path, &m.entry, header, dropOld); err != nil {
 		return err
 	}
-	if err := setModTime(m.parent.fd, name, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := r.setTime(m.parent.fd, name, m.path, m.entry.ModTime, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	r.done(m.path, &m.entry, false)
@@ -139,7 +139,7 @@ func (r *restorer) link(m *member) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: its first name %q: %w", errContent, m.entry.Link, err)
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR || modTime(&st) != m.entry.ModTime:
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR || !r.clocks.agree(dir.fd, &st, m.entry.ModTime):
 		return fmt.Errorf("%w: its first name %q is another file", errContent, m.entry.Link)
 	}
 	what := absent
@@ -163,7 +163,7 @@ func (r *restorer) linkAs(m *member, dir int, first string, what standing) error
 	r.ledger.touch(m.path)
 	name := m.name
 	if what == replaced {
-		name = r.temporaryName()
+		name = r.names.next()
 	}
 	err := retry(func() error { return unix.Linkat(dir, first, m.parent.fd, name, 0) })
 	if errors.Is(err, unix.EEXIST) {
