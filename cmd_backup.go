@@ -25,6 +25,7 @@ type backupFlags struct {
 	sources        []string
 	excludes       []string
 	terminationLog string
+	reportLimit    int
 	logFormat      string
 }
 
@@ -84,6 +85,8 @@ files couldn't be read or a source that held files is empty; 64 wrong settings, 
 	f.BoolVar(&flags.config.NoReuse, "no-reuse", false, "read everything, and take nothing over from the archive before")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")
+	f.IntVar(&flags.reportLimit, "termination-log-limit", report.MaxBytes,
+		"how many `BYTES` the report may have at most: the kubelet cuts off more where a pod has many containers")
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return refuse(cmd, valueOf(os.Args, "--termination-log"), &usageError{command: cmd.CommandPath(), err: err})
 	})
@@ -103,7 +106,7 @@ func backup(cmd *cobra.Command, flags backupFlags) error {
 	flags.config.Concurrency = writersThatFit(log, flags.config.Level)
 	flags.config.Tool = "backup-operator " + programVersion()
 	result, exit := runner.Run(cmd.Context(), flags.config, runner.Environment{Log: log, Now: time.Now})
-	if err := writeReport(flags.terminationLog, result); err != nil {
+	if err := writeReport(flags.terminationLog, flags.reportLimit, result); err != nil {
 		log.Error("the report could not be written", "file", flags.terminationLog, "error", err)
 		exit = cmp.Or(exit, report.ExitFailed)
 	}
@@ -118,7 +121,8 @@ func refuse(cmd *cobra.Command, terminationLog string, refusal *usageError) erro
 	now := time.Now().UTC().Truncate(time.Second)
 	policy, _ := cmd.Flags().GetString("policy")
 	run, _ := cmd.Flags().GetString("run")
-	err := writeReport(terminationLog, report.Report{
+	limit, _ := cmd.Flags().GetInt("termination-log-limit")
+	err := writeReport(terminationLog, limit, report.Report{
 		Policy: policy, Run: run, StartTime: now, CompletionTime: now,
 		Outcome: report.Failed, Reason: report.ReasonInvalidSettings, Message: refusal.Error(),
 	})
@@ -142,11 +146,11 @@ func valueOf(args []string, flag string) string {
 }
 
 // writeReport writes a report in place: in a pod the file is mounted by itself and can't be renamed.
-func writeReport(file string, r report.Report) error {
+func writeReport(file string, limit int, r report.Report) error {
 	if file == "" {
 		return nil
 	}
-	content, err := report.Encode(r)
+	content, err := report.EncodeWithin(r, limit)
 	if err != nil {
 		return err
 	}

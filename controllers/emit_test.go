@@ -11,12 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/internal/report"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -144,5 +148,53 @@ func TestAnEventThatCannotBeWrittenIsWrittenLater(t *testing.T) {
 	}
 	if late := r.unsent.take(client.ObjectKeyFromObject(policy)); late != nil {
 		t.Errorf("still kept: %+v", late)
+	}
+}
+
+func TestNewsAreToldOnce(t *testing.T) {
+	policy, past := rsyncPolicy(), newPastRuns(t)
+	tell := func() []string {
+		before := policy.Status.DeepCopy()
+		var reasons []string
+		for _, n := range newsBetween(before, statusOf(t, policy, past.seen)) {
+			if len(n.message) > maxEventNote {
+				t.Errorf("a note of %d bytes", len(n.message))
+			}
+			reasons = append(reasons, n.eventType+" "+n.reason)
+		}
+		return reasons
+	}
+	want := func(want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, tell()); diff != "" {
+			t.Error(diff)
+		}
+	}
+	want("Normal Scheduled")
+	want()
+	past.succeeded("run-1", 1)
+	want("Normal BackupSucceeded")
+	want()
+	past.reported(past.job("run-2", 2, batchv1.JobFailed, ""), report.Report{
+		Outcome: report.Failed, Reason: report.ReasonNotEnoughSpace, Message: strings.Repeat("é", 1000)})
+	want("Warning NotEnoughSpace")
+	want()
+	policy.Spec.Suspend = ptr.To(true)
+	want("Normal Suspended")
+}
+
+// TestWhatHappensAgainIsToldAgain: the names of events follow from their keys.
+func TestWhatHappensAgainIsToldAgain(t *testing.T) {
+	policy, past, told := rsyncPolicy(), newPastRuns(t), map[string]bool{}
+	for generation := range int64(6) {
+		policy.Generation = generation + 1
+		policy.Spec.Suspend = ptr.To(generation%2 == 1)
+		before := policy.Status.DeepCopy()
+		for _, n := range newsBetween(before, statusOf(t, policy, past.seen)) {
+			told[n.key] = true
+		}
+	}
+	if len(told) != 6 {
+		t.Errorf("told %d times that backups were suspended or resumed, want 6:\n%v", len(told), told)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/internal/report"
 )
 
 const (
@@ -88,8 +89,21 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 			args = append(args, fmt.Sprintf("--exclude=%s=%s", volume.Name, literal(pattern)))
 		}
 	}
-	return append(args,
+	args = append(args,
 		"--lock-timeout="+lockTimeout(spec).String(), "--termination-log="+corev1.TerminationMessagePathDefault)
+	if limit := reportLimit(spec); limit < report.MaxBytes {
+		args = append(args, "--termination-log-limit="+strconv.Itoa(limit))
+	}
+	return args
+}
+
+// reportLimit is how many bytes the kubelet leaves of the runner's report: it shares a fixed number between all containers
+// of a pod and cuts off the rest, from
+// https://github.com/kubernetes/kubernetes/blob/v1.37.0/pkg/kubelet/status/status_manager.go. Others may add containers to
+// the pod, a service mesh for example.
+func reportLimit(spec *backupv1alpha1.BackupPolicySpec) int {
+	const forAll, ofOthers = 12 * 1024, 2
+	return min(forAll/(1+len(jobTemplate(spec).InitContainers)+ofOthers), report.MaxBytes)
 }
 
 // lockTimeout is how long a run waits for another one: Kubernetes doesn't count Jobs that the CronJob hasn't started, such

@@ -196,7 +196,6 @@ func knownJobs(jobs []batchv1.Job, ended []endedRun) []backupv1alpha1.KnownJob {
 func takeRuns(c conditions, runs []endedRun, delayed *delay) {
 	status := c.status
 	failures := ptr.Deref(status.ConsecutiveFailures, 0)
-	accounted := slices.Clone(status.Jobs)
 	for i := range runs {
 		run := &runs[i]
 		same := sameRun(status.LastRun, run)
@@ -204,7 +203,7 @@ func takeRuns(c conditions, runs []endedRun, delayed *delay) {
 		case same && run.report != nil:
 			// Its pod's report may be seen later than its Job's end.
 			status.LastRun, status.LastReportedRun = run.asRun(delayed), nil
-		case same || isAccounted(accounted, run):
+		case same || isAccounted(status.Jobs, run):
 			continue // What it told stays, also when its pod is gone.
 		default:
 			takeRun(status, run, delayed)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -28,25 +29,28 @@ const (
 // and one that never ran the runner leaves somebody else's words.
 var ErrNoReport = errors.New("not a report")
 
-// Encode returns the report as JSON of at most MaxBytes. What doesn't fit is left out in the order of its worth: the
-// oldest of the listed backups first, then the texts of warnings, then the ends of longer texts. Counts are never touched.
-func Encode(r Report) ([]byte, error) {
+// Encode returns the report as JSON of at most MaxBytes: see EncodeWithin.
+func Encode(r Report) ([]byte, error) { return EncodeWithin(r, MaxBytes) }
+
+// EncodeWithin returns the report as JSON of at most limit bytes. What doesn't fit is left out in the order of its worth:
+// the oldest of the listed backups first, then the texts of warnings, then the ends of longer texts, and then figures that
+// the next run has as well. What Decode would refuse is repaired first.
+func EncodeWithin(r Report, limit int) ([]byte, error) {
+	r, err := clone(r)
+	if err != nil {
+		return nil, err
+	}
 	r.Version = Version
+	r.repair()
 	r.Message = shorten(r.Message, maxMessage)
 	if r.Sync != nil {
-		sync := *r.Sync
-		sync.Message = shorten(sync.Message, maxMessage)
-		r.Sync = &sync
+		r.Sync.Message = shorten(r.Sync.Message, maxMessage)
 	}
 	r.Warnings = shortenWarnings(r.Warnings)
 	r.Findings = shortenFindings(r.Findings, maxFinding)
-	if r.Backups != nil {
-		backups := *r.Backups
-		r.Backups = &backups
-	}
 	for {
 		b, err := json.Marshal(r)
-		if err != nil || len(b) <= MaxBytes {
+		if err != nil || len(b) <= limit {
 			return b, err
 		}
 		switch {
@@ -63,21 +67,52 @@ func Encode(r Report) ([]byte, error) {
 			r.Sync.Message = shorten(r.Sync.Message, len(r.Sync.Message)/2)
 		case len(r.Findings) > 0:
 			r.Findings = r.Findings[:len(r.Findings)-1]
+		case r.Backups != nil:
+			r.Backups, r.Storage = nil, nil
+		case r.Archive != nil && r.Archive.Reuse != nil:
+			r.Archive.Reuse = nil
+		case !r.StartTime.IsZero() || r.Warnings != nil:
+			r.StartTime, r.CompletionTime, r.Warnings = time.Time{}, time.Time{}, nil
+		case len(r.Message) > maxMessage/32:
+			r.Message = shorten(r.Message, len(r.Message)/2)
+		case r.Sync != nil && len(r.Sync.Message) > maxMessage/32:
+			r.Sync.Message = shorten(r.Sync.Message, len(r.Sync.Message)/2)
 		default:
-			return nil, fmt.Errorf("the report takes %d bytes and no more than %d fit", len(b), MaxBytes)
+			return nil, fmt.Errorf("the report takes %d bytes and no more than %d fit", len(b), limit)
 		}
 	}
 }
 
+// clone returns a copy that shares nothing with the report.
+func clone(r Report) (Report, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return Report{}, err
+	}
+	var c Report
+	err = json.Unmarshal(b, &c)
+	return c, err
+}
+
 // Decode reads what Encode wrote. A newer version's report is read as far as its fields are known, because an operator
-// that is older than its runners should still tell how they fared. It returns ErrNoReport for anything else.
+// that is older than its runners should still tell how they fared. It returns ErrNoReport for anything else, and for a
+// report with a value that is not valid.
 func Decode(message string) (Report, error) {
+	switch {
+	case message == "":
+		return Report{}, fmt.Errorf("%w: it is empty", ErrNoReport)
+	case len(message) > MaxBytes || !utf8.ValidString(message):
+		return Report{}, fmt.Errorf("%w: it has %d bytes, of which at most %d can be, or is not UTF-8", ErrNoReport, len(message), MaxBytes)
+	}
 	var r Report
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
 		return Report{}, fmt.Errorf("%w: %w", ErrNoReport, err)
 	}
 	if r.Version < 1 {
 		return Report{}, fmt.Errorf("%w: it has no version", ErrNoReport)
+	}
+	if err := r.check(); err != nil {
+		return Report{}, fmt.Errorf("%w: %w", ErrNoReport, err)
 	}
 	switch r.Outcome {
 	case Succeeded, Incomplete, Failed:
@@ -87,7 +122,6 @@ func Decode(message string) (Report, error) {
 	}
 }
 
-// shortenWarnings bounds each sentence: a path alone may be 4 KiB long.
 // shortenFindings returns the first findings, each with at most limit bytes of its message.
 func shortenFindings(findings []Finding, limit int) []Finding {
 	out := slices.Clone(findings[:min(len(findings), maxFindings)])
@@ -106,6 +140,7 @@ func longestFinding(findings []Finding) int {
 	return longest
 }
 
+// shortenWarnings bounds each sentence: a path alone may be 4 KiB long.
 func shortenWarnings(w *Warnings) *Warnings {
 	if w == nil {
 		return nil

@@ -58,24 +58,25 @@ const (
 	ReasonInterrupted Reason = "Interrupted"
 )
 
-// Report is what one run says of itself. Every string in it may be shown to people.
+// Report is what one run says of itself. Every string in it may be shown to people. The tag "check" of a string names its
+// rule in stringRules.
 type Report struct {
 	// Version is the version of this format, 1.
 	Version int `json:"version"`
 	// Policy is the policy that ran, as namespace/name.
-	Policy string `json:"policy,omitempty"`
+	Policy string `json:"policy,omitempty" check:"text"`
 	// Run is the run's own name, in Kubernetes the Job's.
-	Run string `json:"run,omitempty"`
+	Run string `json:"run,omitempty" check:"text"`
 	// StartTime is when the run began.
 	StartTime time.Time `json:"startTime,omitzero"`
 	// CompletionTime is when the run ended.
 	CompletionTime time.Time `json:"completionTime,omitzero"`
 	// Outcome is how it ended.
-	Outcome Outcome `json:"outcome"`
+	Outcome Outcome `json:"outcome" check:"word"`
 	// Reason is empty for a run that succeeded.
-	Reason Reason `json:"reason,omitempty"`
+	Reason Reason `json:"reason,omitempty" check:"word"`
 	// Message tells a person what happened and, unless all is well, what to do.
-	Message string `json:"message"`
+	Message string `json:"message" check:"text"`
 	// Archive is the archive that was made; nil if none was.
 	Archive *Archive `json:"archive,omitempty"`
 	// Findings are what an administrator should know of the directories and archives that the run saw, although the run
@@ -94,7 +95,7 @@ type Report struct {
 // Archive tells of an archive.
 type Archive struct {
 	// Name is the file's name in the backup directory.
-	Name string `json:"name"`
+	Name string `json:"name" check:"name"`
 	// BytesRead is how many bytes of file content are in it, read in this run or known to be unchanged.
 	BytesRead int64 `json:"bytesRead"`
 	// BytesWritten is the archive's size.
@@ -111,9 +112,9 @@ type Archive struct {
 type Reuse struct {
 	// Previous is the file name of the archive that was there to reuse from; empty if there was none, or none that could
 	// be used.
-	Previous string `json:"previous,omitempty"`
+	Previous string `json:"previous,omitempty" check:"name"`
 	// Method is how what is reused came into the archive; empty if nothing is.
-	Method ReuseMethod `json:"method,omitempty"`
+	Method ReuseMethod `json:"method,omitempty" check:"word"`
 	// ReusedBytes is how many of the archive's bytes were taken over from the previous one.
 	ReusedBytes int64 `json:"reusedBytes"`
 	// SharedBytes is how many of those take no space of their own: both archives hold them in the same blocks of the disk.
@@ -157,9 +158,9 @@ const FindingMirrorDamaged FindingReason = "MirrorDamaged"
 // Finding is one thing that a run found.
 type Finding struct {
 	// Reason is its kind.
-	Reason FindingReason `json:"reason"`
+	Reason FindingReason `json:"reason" check:"word"`
 	// Message states what was found and what to do about it.
-	Message string `json:"message"`
+	Message string `json:"message" check:"text"`
 }
 
 // Warnings counts what was worth telling of the files that were read, with the first few of them in words.
@@ -167,7 +168,7 @@ type Warnings struct {
 	// Count is how many there were.
 	Count int64 `json:"count"`
 	// First are the first few, each a sentence.
-	First []string `json:"first,omitempty"`
+	First []string `json:"first,omitempty" check:"text"`
 }
 
 // Sync tells of a synchronization.
@@ -179,7 +180,7 @@ type Sync struct {
 	// Backups is how many backups of this policy the rsync directory holds.
 	Backups int `json:"backups"`
 	// Message says what went wrong and what to do; empty when OK.
-	Message string `json:"message,omitempty"`
+	Message string `json:"message,omitempty" check:"text"`
 }
 
 // Backups sums up what a directory holds.
@@ -195,7 +196,7 @@ type Backups struct {
 // Backup is one backup in a directory.
 type Backup struct {
 	// Name is the archive's file name.
-	Name string `json:"name"`
+	Name string `json:"name" check:"name"`
 	// Bytes is the archive's size.
 	Bytes int64 `json:"bytes"`
 	// Incomplete says that the archive lacks something.
