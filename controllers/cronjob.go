@@ -122,8 +122,9 @@ func templateMeta(policy *backupv1alpha1.BackupPolicy) metav1.ObjectMeta {
 // jobMeta is the metadata of the Jobs: that of the pods, and what tells later which settings a run was made with.
 func jobMeta(policy *backupv1alpha1.BackupPolicy) metav1.ObjectMeta {
 	m := templateMeta(policy)
+	m.Annotations = maps.Clone(m.Annotations)
+	metav1.SetMetaDataAnnotation(&m, backupv1alpha1.AnnotationBackupTarget, backupTarget(&policy.Spec))
 	if target := syncTarget(&policy.Spec); target != "" {
-		m.Annotations = maps.Clone(m.Annotations)
 		metav1.SetMetaDataAnnotation(&m, backupv1alpha1.AnnotationSyncTarget, target)
 	}
 	return m

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +48,7 @@ func newsBetween(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 		all = append(all, *n)
 	}
 	all = append(all, findingsNews(before.LastRun, after.LastRun)...)
+	all = append(all, leftBehind(before, after)...)
 	for i := range all {
 		all[i].message = cut(all[i].message, maxEventNote)
 	}
@@ -118,6 +120,9 @@ func findingsNews(before, after *backupv1alpha1.Run) []news {
 	}
 	var all []news
 	for i, f := range after.Findings {
+		if f.Reason == backupv1alpha1.ReasonBackupsLeftBehind && before != nil && slices.Contains(before.Findings, f) {
+			continue // The run before found the same, and nothing is urgent about it.
+		}
 		all = append(all, news{corev1.EventTypeWarning, f.Reason, actionBackup, after.Job + ": " + f.Message,
 			fmt.Sprintf("finding %s %d %s", after.JobUID, i, f.Reason)})
 	}

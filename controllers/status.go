@@ -112,6 +112,7 @@ func nextStatus(
 	missed := setSchedule(status, ready, view, now)
 
 	if ready.applied {
+		status.BackupTarget = backupTarget(&policy.Spec)
 		retarget(c, syncTarget(&policy.Spec))
 	}
 	runs := endedRuns(seen.jobs, seen.pods)
@@ -243,7 +244,10 @@ func takeBackups(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) {
 		return
 	}
 	held := run.report.Backups
-	backups := &backupv1alpha1.RetainedBackups{Count: ptr.To(int32(held.Count)), Bytes: &held.Bytes}
+	backups := &backupv1alpha1.RetainedBackups{
+		Target: run.job.Annotations[backupv1alpha1.AnnotationBackupTarget],
+		Count:  ptr.To(int32(held.Count)), Bytes: &held.Bytes,
+	}
 	if space := run.report.Storage; space != nil {
 		backups.FreeBytes, backups.TotalBytes = &space.Free, &space.Total
 	}

@@ -20,17 +20,38 @@ func syncTarget(spec *backupv1alpha1.BackupPolicySpec) string {
 	if !synchronizes(spec) {
 		return ""
 	}
+	where := storageName(spec)
+	if remoteIsEnabled(spec) {
+		where = remoteName(spec.RemotePartition)
+	}
+	return fmt.Sprintf("%s in %s", spec.RsyncDirectory, where)
+}
+
+// backupTarget names the backupDirectory and the volume that it is in.
+func backupTarget(spec *backupv1alpha1.BackupPolicySpec) string {
+	where := storageName(spec)
+	if spec.Storage == nil && remoteIsEnabled(spec) {
+		where = remoteName(spec.RemotePartition)
+	}
+	return fmt.Sprintf("%s in %s", spec.BackupDirectory, where)
+}
+
+// storageName tells the storage from others.
+func storageName(spec *backupv1alpha1.BackupPolicySpec) string {
 	volume := corev1.VolumeSource{}
-	switch {
-	case remoteIsEnabled(spec):
-		if cifs := spec.RemotePartition.CIFS; cifs != nil {
-			return fmt.Sprintf("%s in the share //%s/%s", spec.RsyncDirectory, cifs.Server, cifs.Share)
-		}
-		volume = remoteVolumeSource(spec.RemotePartition)
-	case spec.Storage != nil:
+	if spec.Storage != nil {
 		volume = storageVolumeSource(spec.Storage)
 	}
-	return fmt.Sprintf("%s in %s", spec.RsyncDirectory, volumeName(&volume))
+	return volumeName(&volume)
+}
+
+// remoteName tells a remote partition from others.
+func remoteName(remote *backupv1alpha1.RemotePartition) string {
+	if cifs := remote.CIFS; cifs != nil {
+		return fmt.Sprintf("the share //%s/%s", cifs.Server, cifs.Share)
+	}
+	volume := remoteVolumeSource(remote)
+	return volumeName(&volume)
 }
 
 // volumeName tells a volume from others, as briefly as can be.

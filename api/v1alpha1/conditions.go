@@ -118,6 +118,8 @@ const (
 	ReasonArchiveDamaged = "ArchiveDamaged"
 	// ReasonClockSkew: archives have names that are in the future. A clock was ahead when they were made, or is behind.
 	ReasonClockSkew = "ClockSkew"
+	// ReasonBackupsLeftBehind: backups remain where earlier settings had them. No run removes these.
+	ReasonBackupsLeftBehind = "BackupsLeftBehind"
 )
 
 // Labels and annotations.
@@ -126,6 +128,9 @@ const (
 	LabelPolicy = "backup.appliance.io/policy"
 	// AnnotationRunNow is, on a Job, the value of spec.runNow that it was made for.
 	AnnotationRunNow = "backup.appliance.io/run-now"
+	// AnnotationBackupTarget is, on a Job, the backupDirectory and the volume that the run's backups are in, as in
+	// status.backupTarget.
+	AnnotationBackupTarget = "backup.appliance.io/backup-target"
 	// AnnotationSyncTarget is, on a Job, the rsyncDirectory and the volume that the run synchronizes to, as in
 	// status.syncTarget.
 	AnnotationSyncTarget = "backup.appliance.io/sync-target"

@@ -96,6 +96,10 @@ type BackupPolicyStatus struct {
 	// +optional
 	SyncTarget string `json:"syncTarget,omitempty"`
 
+	// backupTarget is where runs put their backups: the backupDirectory, and the volume that it is in.
+	// +optional
+	BackupTarget string `json:"backupTarget,omitempty"`
+
 	// lastRun is the run that ended last.
 	// +optional
 	LastRun *Run `json:"lastRun,omitempty"`
@@ -252,6 +256,10 @@ type Finding struct {
 
 // RetainedBackups sums up what backupDirectory holds.
 type RetainedBackups struct {
+	// target is where they are, as in status.backupTarget when the run that counted them was started.
+	// +optional
+	Target string `json:"target,omitempty"`
+
 	// count is how many backups there are.
 	// +optional
 	Count *int32 `json:"count,omitempty"`

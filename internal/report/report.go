@@ -150,6 +150,8 @@ const (
 	FindingArchiveDamaged FindingReason = "ArchiveDamaged"
 	// FindingClockSkew means that archives are named for times that have yet to come: the clock was ahead, or is behind.
 	FindingClockSkew FindingReason = "ClockSkew"
+	// FindingBackupsLeftBehind means that the policy has archives with another prefix, which no run removes.
+	FindingBackupsLeftBehind FindingReason = "BackupsLeftBehind"
 )
 
 // FindingMirrorDamaged means that a copy in the mirror was no longer what was sent there, and has been sent again.

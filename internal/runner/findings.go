@@ -24,6 +24,22 @@ func (r *run) findInListings(here, mirror []catalog.Backup) {
 	r.findAhead(catalog.Merge(here, mirror))
 }
 
+// findLeftovers adds a finding about archives that the policy has under prefixes that it no longer uses.
+func (r *run) findLeftovers(where string, d *directory) {
+	left, err := look(d, func() ([]catalog.Leftover, error) {
+		return catalog.Leftovers(d.path, r.config.Prefix, r.config.Policy)
+	})
+	if err != nil || len(left) == 0 {
+		return // What is wrong with the directory is for others to say.
+	}
+	var prefixes []string
+	for _, l := range left {
+		prefixes = append(prefixes, fmt.Sprintf("%d named %s-*", l.Count, l.Prefix))
+	}
+	r.find(report.FindingBackupsLeftBehind, "archives of this policy with other filename prefixes are in the %s: %s. No run "+
+		"removes them: remove them when you no longer need them", where, strings.Join(prefixes, ", "))
+}
+
 // findDamaged adds a finding about damaged archives that may be this policy's.
 func (r *run) findDamaged(where string, backups []catalog.Backup) {
 	var damaged []catalog.Backup

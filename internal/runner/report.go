@@ -93,6 +93,10 @@ func (r *run) describeDirectories() {
 		}
 	}
 	r.findInListings(here, mirror)
+	r.findLeftovers("backup directory", r.storage)
+	if r.report.Sync != nil && r.mirror.reachable() {
+		r.findLeftovers("mirror", &r.mirror.directory)
+	}
 }
 
 // sumUp sums up the policy's own good backups in a listing.

@@ -157,6 +157,29 @@ func TestAClockThatWasAheadIsReportedInEachRun(t *testing.T) {
 	}
 }
 
+func TestArchivesWithAnotherPrefixAreReported(t *testing.T) {
+	b := newBench(t)
+	for range 2 {
+		b.succeed()
+	}
+	b.config.Prefix = "new"
+	b.config.Policy = "orbit/other"
+	if r := b.succeed(); len(r.Findings) != 0 {
+		t.Errorf("of another policy's archives, found %q", findings(r))
+	}
+	b.config.Policy = "orbit/appliance"
+	b.config.Prefix = "newer"
+	for range 2 {
+		r := b.succeed()
+		said := findings(r)
+		for _, want := range []string{"in the backup directory: 2 named app-*.", "in the mirror: 2 named app-*."} {
+			if len(r.Findings) != 2 || !strings.Contains(said, want) {
+				t.Errorf("found %q, want %q", said, want)
+			}
+		}
+	}
+}
+
 func TestNamedNamesAFew(t *testing.T) {
 	var backups []catalog.Backup
 	for _, file := range []string{"a", "b", "c", "d", "e"} {
