@@ -34,6 +34,9 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 	if current.own == wantedOwn {
 		return nil
 	}
+	if err := r.forgetPastTimes(ctx, wanted, current); err != nil {
+		return asReplaced(wanted, err)
+	}
 	fields, err := appliedFields(wanted)
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
@@ -42,6 +45,11 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 	// By force, and so only to the one that was looked at: another one of its name may be somebody else's.
 	object.SetUID(current.uid)
 	err = r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
+	return asReplaced(wanted, err)
+}
+
+// asReplaced is the error of a request for a CronJob that is another one by now than the one that was looked at.
+func asReplaced(wanted *batchv1.CronJob, err error) error {
 	if cause, ok := apierrors.StatusCause(err, metav1.CauseTypeFieldValueInvalid); ok && cause.Field == "metadata.uid" {
 		// Nothing is wrong with the settings, which is what an invalid object would tell.
 		return fmt.Errorf("CronJob %s has been deleted and made anew by somebody meanwhile", wanted.Name)

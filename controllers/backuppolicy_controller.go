@@ -69,7 +69,8 @@ type BackupPolicyReconciler struct {
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/status,verbs=patch
 // +kubebuilder:rbac:groups=backup.appliance.io,resources=backuppolicies/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=cronjobs,verbs=get;list;watch;create;patch
-// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=batch,resources=cronjobs/status,verbs=patch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=pods;persistentvolumeclaims,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=events,verbs=list;create
 

@@ -26,7 +26,7 @@ type cronJobRecord struct {
 	// controller is the UID of the object that controls it; empty if none does.
 	controller types.UID
 	timing     unique.Handle[timing]
-	// created and lastScheduleTime are in seconds since 1970; the latter is 0 if there was no run.
+	// created and lastScheduleTime are in seconds since 1970; the latter is 0 if there is none.
 	created, lastScheduleTime int64
 	// own is the digest of what is the operator's own; zero until its fields are adopted.
 	own digest
@@ -39,6 +39,14 @@ type timing struct {
 	schedule string
 	timeZone optional
 	suspend  bool
+}
+
+func timingOf(object *batchv1.CronJob) unique.Handle[timing] {
+	return unique.Make(timing{
+		schedule: object.Spec.Schedule,
+		timeZone: optionalOf(object.Spec.TimeZone),
+		suspend:  ptr.Deref(object.Spec.Suspend, false),
+	})
 }
 
 // cronJobKind is how CronJobs are mirrored: those that have a policy's CronJob's name, whoever owns them.
@@ -58,12 +66,8 @@ func cronJobKind() mirror.Kind[*batchv1.CronJob, cronJobRecord] {
 // applied.
 func cronJobRecordOf(object *batchv1.CronJob) *cronJobRecord {
 	c := &cronJobRecord{
-		uid: object.UID,
-		timing: unique.Make(timing{
-			schedule: object.Spec.Schedule,
-			timeZone: optionalOf(object.Spec.TimeZone),
-			suspend:  ptr.Deref(object.Spec.Suspend, false),
-		}),
+		uid:            object.UID,
+		timing:         timingOf(object),
 		created:        object.CreationTimestamp.Unix(),
 		awaitsAdoption: createdEntry(object.ManagedFields) != nil,
 	}
@@ -85,15 +89,18 @@ func (c *cronJobRecord) ownedBy(policy *backupv1alpha1.BackupPolicy) bool {
 	return c.controller == policy.UID
 }
 
-// creation is when the CronJob was made.
-func (c *cronJobRecord) creation() time.Time { return time.Unix(c.created, 0) }
-
-// lastSchedule is when the CronJob's last run was due; nil if there was none.
+// lastSchedule is when the CronJob's last run was due; nil if there was none, or if it is not known any more.
 func (c *cronJobRecord) lastSchedule() *metav1.Time {
-	if c.lastScheduleTime == 0 {
+	last := metav1.Unix(c.lastScheduleTime, 0)
+	if c.lastScheduleTime == 0 || !isScheduled(last.Time) {
 		return nil
 	}
-	return ptr.To(metav1.Unix(c.lastScheduleTime, 0))
+	return &last
+}
+
+// dueFrom is the time after which runs are due.
+func (c *cronJobRecord) dueFrom() time.Time {
+	return time.Unix(max(c.created, c.lastScheduleTime), 0)
 }
 
 // enqueueCronJob has a policy looked at when the CronJob of its name comes, changes or goes. A new one is the operator's

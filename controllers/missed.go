@@ -9,6 +9,7 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
@@ -39,6 +40,8 @@ type scheduleView struct {
 	schedule *Schedule
 	// cronJob is the CronJob in force; nil if there is none.
 	cronJob *cronJobRecord
+	// lastSchedule is the time of the last run as it was told last; nil if none was.
+	lastSchedule *metav1.Time
 	// grace is how late a run may start, or how long after the operator's own start: where a whole cluster was away, those
 	// who start runs come back together with those who look after them.
 	grace   time.Duration
@@ -47,7 +50,7 @@ type scheduleView struct {
 
 // view is what the times of the schedule in force are judged by.
 func (o *observation) view(status *backupv1alpha1.BackupPolicyStatus, ready readiness) scheduleView {
-	v := scheduleView{grace: o.grace, started: o.started}
+	v := scheduleView{grace: o.grace, started: o.started, lastSchedule: status.LastScheduleTime}
 	if ready.reason != backupv1alpha1.ReasonCronJobNotOwned {
 		v.cronJob = o.cronJob
 	}
@@ -72,10 +75,7 @@ func (v *scheduleView) judge(now time.Time) (next, missed time.Time) {
 		return next, time.Time{}
 	}
 	// The CronJob controller starts what was due after the CronJob's last run, and none that was due before it was made.
-	from := latest(v.expected.Add(-time.Second), v.cronJob.creation())
-	if last := v.cronJob.lastSchedule(); last != nil {
-		from = latest(from, last.Time)
-	}
+	from := latest(v.expected.Add(-time.Second), v.cronJob.dueFrom())
 	due := v.schedule.Next(from)
 	for range maxTimes {
 		if due.After(now) || now.Before(v.deadline(due)) {
@@ -93,6 +93,9 @@ func (v *scheduleView) deadline(due time.Time) time.Time { return latest(due, v.
 // kube-controller-manager, which the operator doesn't know: it is taken to be UTC where the last run was at such a time.
 func (v *scheduleView) zoneKnown() bool {
 	last := v.cronJob.lastSchedule()
+	if last == nil {
+		last = v.lastSchedule
+	}
 	return v.cronJob.timing.Value().timeZone.present || last != nil && v.schedule.hits(last.Time)
 }
 

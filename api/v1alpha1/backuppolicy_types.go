@@ -42,7 +42,8 @@ type BackupPolicySpec struct {
 	// @hourly, @daily, @weekly, @monthly, @yearly, as in a CronJob. H in a field, as in Jenkins, stands for a value that
 	// is derived from the policy's namespace and name, so that many policies don't all start at once: "H 5 * * *" is
 	// some fixed minute between 05:00 and 05:59, "H H(0-5) * * *" some time in the night, "H/15 * * * *" every quarter
-	// of an hour. status.schedule shows what it came to.
+	// of an hour. status.schedule shows what it came to. A changed schedule or time zone applies from the moment that it
+	// is in effect: a run that it would have had earlier does not start.
 	// +kubebuilder:default="H 5 * * *"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -56,7 +57,8 @@ type BackupPolicySpec struct {
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// suspend stops new backups from starting. A backup that is running goes on. Default: false.
+	// suspend stops new backups from starting. A backup that is running continues. Runs that were due while backups were
+	// suspended are not made up for. Default: false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
