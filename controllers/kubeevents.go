@@ -184,5 +184,8 @@ func (r *BackupPolicyReconciler) listen(
 	var err error
 	if seen.said, err = r.events.answers(ctx, policy.Namespace, questions, now); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not ask why runs don't go on")
+		if words := apiMessage(err); lacksPermission(words) {
+			seen.deaf = words
+		}
 	}
 }

@@ -88,7 +88,7 @@ func TestEventsOfOneObjectAreRead(t *testing.T) {
 func TestADelayIsToldWithoutEvents(t *testing.T) {
 	denied := interceptor.NewClient(controlplane.NewClient(t), interceptor.Funcs{
 		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
-			return errors.New("forbidden")
+			return errors.New(`events is forbidden: User "operator" cannot list resource "events" in API group "" in the namespace "orbit"`)
 		},
 	})
 	r := &BackupPolicyReconciler{events: newEventReader(denied)}
@@ -97,6 +97,13 @@ func TestADelayIsToldWithoutEvents(t *testing.T) {
 	r.listen(t.Context(), policy, readiness{}, &seen, start.Add(time.Hour))
 	status := nextStatus(policy, readiness{}, seen, start.Add(time.Hour))
 	wantCondition(t, status, "Delayed", metav1.ConditionTrue, "PodNotStarted")
+	policy.Status = *status
+	again := nextStatus(policy, readiness{}, seen, start.Add(time.Hour))
+	for _, s := range []*backupv1alpha1.BackupPolicyStatus{status, again} {
+		if n := strings.Count(conditionOf(s, "Delayed").Message, `cannot list resource "events"`); n != 1 {
+			t.Errorf("%d times: %s", n, conditionOf(s, "Delayed").Message)
+		}
+	}
 }
 
 // TestTheDeadlineNamesWhatWasWaitedFor: the pod is gone by then, and its events soon.

@@ -34,6 +34,8 @@ type observation struct {
 	claims map[string]claim
 	// said is what Kubernetes says in events, by the UID of the object that it is said of; only of what doesn't go on.
 	said map[types.UID][]kubeEvent
+	// deaf is why the operator may not read what Kubernetes says; empty if it may.
+	deaf string
 	// grace is how late a run may start before that is told.
 	grace time.Duration
 	// started is when the operator began to look; zero if that doesn't matter.

@@ -127,7 +127,7 @@ func nextStatus(
 	if delayed == nil {
 		delayed = missedDelay(policy, status, missed, known, &seen)
 	}
-	setDelayed(c, delayed)
+	setDelayed(c, withDeafness(delayed, seen.deaf))
 	status.Protection = protectionOf(status, unboundClaims(&policy.Spec, seen.claims))
 	return status
 }
@@ -275,6 +275,16 @@ func setBackupSucceeded(c conditions) {
 
 // setDelayed tells of a delay, or that there is none.
 func setDelayed(c conditions, d *delay) {
+// withDeafness adds to a delay that the operator may not read the events that may say more of its cause.
+func withDeafness(d *delay, deaf string) *delay {
+	if d == nil || deaf == "" || strings.Contains(d.message, deaf) {
+		return d
+	}
+	more := *d
+	more.message += "; the operator may not read the events that may say why, which is not the policy's fault: " + deaf
+	return &more
+}
+
 	if d == nil {
 		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionDelayed)
 		return
