@@ -98,10 +98,12 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 		// in the mirror brings the policy here again.
 		return ctrl.Result{}, nil
 	}
-	answer, runErr := r.runNow(ctx, &policy, &state, observed)
-	observed.jobs = answer.among(observed.jobs)
-
 	now := r.Clock.Now()
+	var replaceErr error
+	observed.jobs, replaceErr = r.replaceOutdated(ctx, &policy, &state, observed, now)
+	answer, runErr := r.runNow(ctx, &policy, &state, observed)
+	observed.jobs = withJob(observed.jobs, answer.job)
+
 	r.listen(ctx, &policy, state, &observed, now)
 	status := nextStatus(&policy, state, observed, now)
 	answer.into(status)
@@ -117,7 +119,7 @@ func (r *BackupPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Request
 	if !allSent {
 		again = sooner(again, refusedPause)
 	}
-	return ctrl.Result{RequeueAfter: again}, errors.Join(applyErr, runErr)
+	return ctrl.Result{RequeueAfter: again}, errors.Join(applyErr, replaceErr, runErr)
 }
 
 // enforce brings the CronJob in line with the policy and says how that went. The error is a passing fault; what the
@@ -148,7 +150,9 @@ func (r *BackupPolicyReconciler) enforce(
 	if err := r.applyCronJob(ctx, wanted, current); err != nil {
 		return notApplied(schedule, current, err)
 	}
-	return inForce(policy, schedule), nil
+	state := inForce(policy, schedule)
+	state.template = wanted.Spec.JobTemplate.Annotations[backupv1alpha1.AnnotationTemplate]
+	return state, nil
 }
 
 // notApplied is the readiness of a policy whose CronJob could not be brought in line, and the error if it is a passing one.

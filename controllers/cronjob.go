@@ -76,6 +76,7 @@ func BuildCronJob(
 	if spec.TimeZone != "" {
 		cronJob.Spec.TimeZone = ptr.To(spec.TimeZone)
 	}
+	markTemplate(&cronJob.Spec.JobTemplate)
 	return cronJob
 }
 

@@ -87,7 +87,8 @@ func (r *BackupPolicyReconciler) addUncached(
 	ctx context.Context, policy *backupv1alpha1.BackupPolicy, o *observation,
 ) error {
 	for _, known := range policy.Status.Jobs {
-		if known.Ended || slices.ContainsFunc(o.jobs, func(j batchv1.Job) bool { return string(j.UID) == known.UID }) {
+		isIt := func(j batchv1.Job) bool { return string(j.UID) == known.UID }
+		if known.Ended || isReplaced(policy.Name, types.UID(known.UID), o.jobs) || slices.ContainsFunc(o.jobs, isIt) {
 			continue
 		}
 		var job batchv1.Job

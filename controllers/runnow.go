@@ -165,18 +165,24 @@ func (r *BackupPolicyReconciler) createRunNow(
 	return &before, "", nil
 }
 
-// buildRunNow is the Job of a run, as kubectl create job --from makes one of the CronJob. That the CronJob's deletion
-// doesn't wait for the Job's (blockOwnerDeletion) is as there too: it would take the right to update finalizers.
+// buildRunNow is the Job of a run that runNow asks for.
 func buildRunNow(policy *backupv1alpha1.BackupPolicy, cronJob *batchv1.CronJob) *batchv1.Job {
+	return jobFrom(cronJob, runNowName(policy), map[string]string{backupv1alpha1.AnnotationRunNow: policy.Spec.RunNow})
+}
+
+// jobFrom is a Job with these annotations besides, as kubectl create job --from makes one of the CronJob. That the
+// CronJob's deletion doesn't wait for the Job's (blockOwnerDeletion) is as there too: it would take the right to update
+// finalizers.
+func jobFrom(cronJob *batchv1.CronJob, name string, besides map[string]string) *batchv1.Job {
 	template := cronJob.Spec.JobTemplate.DeepCopy()
 	annotations := map[string]string{}
 	maps.Copy(annotations, template.Annotations)
 	annotations[annotationInstantiate] = "manual"
-	annotations[backupv1alpha1.AnnotationRunNow] = policy.Spec.RunNow
+	maps.Copy(annotations, besides)
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        runNowName(policy),
-			Namespace:   policy.Namespace,
+			Name:        name,
+			Namespace:   cronJob.Namespace,
 			Labels:      template.Labels,
 			Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{{
@@ -218,12 +224,12 @@ func runNowNews(before, after *backupv1alpha1.BackupPolicyStatus) *news {
 		"runNow " + after.LastRunNowTime.UTC().Format(time.RFC3339)}
 }
 
-// among are the Jobs, with the one that was started among them.
-func (a runNowAnswer) among(jobs []batchv1.Job) []batchv1.Job {
-	if a.job == nil || slices.ContainsFunc(jobs, func(j batchv1.Job) bool { return j.UID == a.job.UID }) {
+// withJob are the Jobs, with one that was made just now among them; nil for none.
+func withJob(jobs []batchv1.Job, made *batchv1.Job) []batchv1.Job {
+	if made == nil || slices.ContainsFunc(jobs, func(j batchv1.Job) bool { return j.UID == made.UID }) {
 		return jobs
 	}
-	return append(slices.Clip(jobs), *a.job)
+	return append(slices.Clip(jobs), *made)
 }
 
 // into writes the answer into the status.

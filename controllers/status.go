@@ -32,6 +32,8 @@ type readiness struct {
 	schedule *Schedule
 	// applied says that the CronJob is as the policy wants it, and not as its settings of before did.
 	applied bool
+	// template is the template of Jobs that is in effect; empty if that is not known.
+	template string
 	// scheduled says that the schedule starts runs.
 	scheduled bool
 	// isNew says that the CronJob was made just now.
@@ -273,8 +275,6 @@ func setBackupSucceeded(c conditions) {
 	}
 }
 
-// setDelayed tells of a delay, or that there is none.
-func setDelayed(c conditions, d *delay) {
 // withDeafness adds to a delay that the operator may not read the events that may say more of its cause.
 func withDeafness(d *delay, deaf string) *delay {
 	if d == nil || deaf == "" || strings.Contains(d.message, deaf) {
@@ -285,6 +285,8 @@ func withDeafness(d *delay, deaf string) *delay {
 	return &more
 }
 
+// setDelayed tells of a delay, or that there is none.
+func setDelayed(c conditions, d *delay) {
 	if d == nil {
 		meta.RemoveStatusCondition(&c.status.Conditions, backupv1alpha1.ConditionDelayed)
 		return

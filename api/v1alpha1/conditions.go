@@ -131,6 +131,10 @@ const (
 	// AnnotationBackupTarget is, on a Job, the backupDirectory and the volume that the run's backups are in, as in
 	// status.backupTarget.
 	AnnotationBackupTarget = "backup.appliance.io/backup-target"
+	// AnnotationTemplate is, on a Job, the digest of the template that it was made from.
+	AnnotationTemplate = "backup.appliance.io/template"
+	// AnnotationReplaces is, on a Job, the name of the Job that it replaces.
+	AnnotationReplaces = "backup.appliance.io/replaces"
 	// AnnotationSyncTarget is, on a Job, the rsyncDirectory and the volume that the run synchronizes to, as in
 	// status.syncTarget.
 	AnnotationSyncTarget = "backup.appliance.io/sync-target"

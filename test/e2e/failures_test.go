@@ -90,6 +90,7 @@ func TestADeadNFSServer(t *testing.T) {
 	p.waitEvent("VolumeNotMounted")
 }
 
+// TestAnImageThatCannotBePulled is told, and once its name is corrected the run is replaced by one that can start.
 func TestAnImageThatCannotBePulled(t *testing.T) {
 	t.Parallel()
 	a := newAppliance(t)
@@ -97,6 +98,13 @@ func TestAnImageThatCannotBePulled(t *testing.T) {
 	job := p.start()
 	p.waitDelayed("ImageNotPulled", job, "registry.invalid/team/pg-dump:17", "container dump", "job.imagePullSecrets")
 	p.waitEvent("ImageNotPulled")
+	p.save(func(s *spec) { s.Job.InitContainers[0].Image = runnerImage(t) })
+	run := p.waitRun(func(run *backupv1alpha1.Run) bool { return strings.HasPrefix(run.Job, "appliance-again-") })
+	if run.Outcome != backupv1alpha1.OutcomeSucceeded {
+		t.Errorf("%+v", run)
+	}
+	p.waitEvent("BackupReplaced")
+	p.waitNotDelayed()
 }
 
 // TestAPodThatIsRefused by a quota and by Pod Security: Kubernetes tells it to nobody but those who look at the Job.
