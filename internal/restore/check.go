@@ -64,8 +64,9 @@ type checker struct {
 
 // step is a directory on the way: fd is -1 where there is none in the target.
 type step struct {
-	path string
-	fd   int
+	path  string
+	fd    int
+	names map[string]bool // what is in it, once that matters
 }
 
 func (c *checker) pop(n int) {
@@ -142,11 +143,26 @@ func (c *checker) directory(path string, r *root) (int, error) {
 	case err != nil && !errors.Is(err, unix.ENOENT) && !concernsOneFile(err):
 		return -1, fmt.Errorf("look at %q in the target: %w", path, err)
 	}
-	c.stack = append(c.stack, step{path, fd})
+	if parent := c.holder(path); fd >= 0 && parent != nil && parent.hasOtherName(name) {
+		_ = unix.Close(fd)
+		fd = -1
+	}
+	c.stack = append(c.stack, step{path: path, fd: fd})
 	return fd, nil
 }
 
+// holder is the directory that something is in, if it is the one on the top of the stack.
+func (c *checker) holder(path string) *step {
+	if n := len(c.stack); n > 0 && c.stack[n-1].path == parentPath(path) {
+		return &c.stack[n-1]
+	}
+	return nil
+}
+
 func (c *checker) conflict(path string) {
+	if parent := c.holder(path); parent != nil && parent.hasOtherName(baseName(path)) {
+		return
+	}
 	if n := len(c.found.Paths); n == 0 || n < maxConflicts && c.found.Paths[n-1] != path {
 		c.found.Paths = append(c.found.Paths, path)
 	} else if c.found.Paths[n-1] == path {

@@ -80,20 +80,22 @@ func (cs *clocks) agree(dir int, st *unix.Stat_t, want index.Time) bool {
 
 // measureClock finds out about a directory's file system with a file that is there for a moment.
 func measureClock(dir int, name string) (c clock, err error) {
-	before, err := statAt(dir, ".")
-	if err != nil {
-		return c, err
-	}
-	fd, err := openAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-	if err != nil {
-		return c, err
-	}
-	_ = unix.Close(fd)
-	defer func() {
-		_ = unix.Unlinkat(dir, name, 0)
-		_ = setModTime(dir, ".", modTime(&before), 0)
-	}()
-	c.step = 1
+	err = leavingTime(dir, func() error {
+		fd, err := openAt(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_ = unix.Close(fd)
+		defer func() { _ = unix.Unlinkat(dir, name, 0) }()
+		c, err = clockOf(dir, name)
+		return err
+	})
+	return c, err
+}
+
+// clockOf finds it out with a file.
+func clockOf(dir int, name string) (clock, error) {
+	c := clock{step: 1}
 	for _, t := range []index.Time{{Sec: 1e9 + 1, Nsec: 999_999_999}, {Sec: 1e9 + 1, Nsec: 123_456_789}, {Sec: 1e9, Nsec: 1}} {
 		there, err := giveTime(dir, name, t)
 		if err != nil {
@@ -103,7 +105,10 @@ func measureClock(dir int, name string) (c clock, err error) {
 			c.step *= 10
 		}
 	}
-	c.step = min(c.step, coarse.step)
+	if c.step >= 1e9 {
+		// Some programs behind FUSE answer in seconds from memory what they keep in pairs of them.
+		c.step = coarse.step
+	}
 	c.min, c.max = limit(dir, name, -1<<60), limit(dir, name, 1<<60)
 	return c, nil
 }

@@ -121,6 +121,26 @@ func keep(c clock, t index.Time) index.Time {
 	return t
 }
 
+// TestClocksAreMeasured on file systems that differ.
+func TestClocksAreMeasured(t *testing.T) {
+	for kind, want := range map[string]clock{
+		"ext4 -I 128": {step: coarse.step, min: math.MinInt32, max: math.MaxInt32},
+		"ext4 -I 256": {step: 1, min: math.MinInt32, max: 15_032_385_535},
+		"exfat":       {step: coarse.step, min: math.MinInt64, max: math.MaxInt64},
+	} {
+		onFileSystem(t, kind, func(t *testing.T, mounted string) {
+			fd, err := openAt(unix.AT_FDCWD, mounted, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			if got, err := measureClock(fd, newTemporaryNames().next()); got != want || err != nil {
+				t.Errorf("%+v, want %+v, %v", got, want, err)
+			}
+		})
+	}
+}
+
 // TestMeasuringLeavesNothingBehind: neither the file nor another time of the directory.
 func TestMeasuringLeavesNothingBehind(t *testing.T) {
 	at := t.TempDir()

@@ -29,6 +29,9 @@ type directory struct {
 	entry    *index.Entry      // nil if it isn't known
 	header   *tarstream.Header // nil if it is lost or not wanted
 	before   *unix.Stat_t      // what it was, if it was there
+	folds    folding
+	claimed  map[string]string // names of entries by what they fold to, in a directory that folds names
+	refused  error             // why it isn't restored, and nothing in it
 	uses     atomic.Int64
 }
 
@@ -130,6 +133,7 @@ func (r *restorer) openTop(source string) (*directory, error) {
 	if err := d.takeOver(); err != nil {
 		return nil, err
 	}
+	d.folds = r.foldingOf(d.fd)
 	return d, nil
 }
 
@@ -148,6 +152,10 @@ func (r *restorer) enter(parent *directory, e *index.Entry) (*directory, error) 
 	}
 	if d.made && parent.inherits {
 		dropACLs(opened(d.fd))
+	}
+	// Marks are inherited.
+	if d.folds = parent.folds; !d.made {
+		d.folds = r.foldingOf(d.fd)
 	}
 	return d, nil
 }
@@ -217,24 +225,32 @@ func (d *directory) tidy() error {
 
 // leftovers lists the temporary names in the directory.
 func (d *directory) leftovers() (left []string, err error) {
-	if _, err := unix.Seek(d.fd, 0, unix.SEEK_SET); err != nil {
-		return nil, err
+	err = eachName(d.fd, func(name string) {
+		if isTemporary(name) {
+			left = append(left, name)
+		}
+	})
+	return left, err
+}
+
+// eachName calls fn for each name in an open directory.
+func eachName(fd int, fn func(name string)) error {
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		return err
 	}
 	buf := make([]byte, 16<<10)
 	for names := []string(nil); ; {
 		n := 0
 		err := retry(func() (err error) {
-			n, err = unix.ReadDirent(d.fd, buf)
+			n, err = unix.ReadDirent(fd, buf)
 			return err
 		})
 		if err != nil || n <= 0 {
-			return left, err
+			return err
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names[:0])
 		for _, name := range names {
-			if isTemporary(name) {
-				left = append(left, name)
-			}
+			fn(name)
 		}
 	}
 }

@@ -60,6 +60,7 @@ func (n *temporaryNames) next() string {
 func isTemporary(name string) bool {
 	rest, ours := strings.CutPrefix(name, temporaryPrefix)
 	token, number, ok := strings.Cut(rest, ".")
+	number, _, _ = strings.Cut(number, "-") // as measureFolding names them
 	_, notHex := strconv.ParseUint(token, 16, 32)
 	_, notNumber := strconv.ParseUint(number, 10, 63)
 	return ours && ok && notHex == nil && notNumber == nil

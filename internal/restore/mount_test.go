@@ -30,8 +30,12 @@ func onFileSystem(t *testing.T, kind string, body func(t *testing.T, mounted str
 	if err != nil {
 		t.Fatal(err)
 	}
-	mkfs := append(strings.Fields("mkfs."+kind), "-q", "-F", image)
-	for _, command := range [][]string{mkfs, {"mount", "-o", "loop", image, mounted}} {
+	mkfs, mount := append(strings.Fields("mkfs."+kind), "-q", "-F", image), []string{"mount", "-o", "loop", image, mounted}
+	if kind == "exfat" {
+		// By FUSE, as not every kernel has it.
+		mkfs, mount = []string{"mkfs.exfat", image}, []string{"mount", "-t", "exfat-fuse", "-o", "loop", image, mounted}
+	}
+	for _, command := range [][]string{mkfs, mount} {
 		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", command, err, out)
 		}

@@ -286,11 +286,21 @@ func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) erro
 		return err
 	}
 	m := member{entry: *e, at: at, name: baseName(e.Path), path: e.Path}
+	if e.Type != index.Directory {
+		if reason := parent.admit(m.name); reason != nil {
+			p.r.ledger.note(e.Path, Failed, reason)
+			return nil
+		}
+	}
 	switch {
 	case e.Type == index.Directory:
 		self, err := p.enter(parent, e)
 		if err != nil {
 			return err
+		}
+		if self.refused != nil {
+			p.r.ledger.note(e.Path, Failed, self.refused)
+			return nil
 		}
 		self.wanted = true
 		m.self = self.use()
@@ -310,14 +320,18 @@ func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) erro
 func (p *planner) enter(parent *directory, e *index.Entry) (self *directory, err error) {
 	if parent == nil {
 		self, err = p.r.openTop(e.Path)
+	} else if reason := parent.admit(baseName(e.Path)); reason != nil {
+		self = p.r.refuse(parent, e.Path, reason)
 	} else {
 		self, err = p.r.enter(parent, e)
 	}
 	if err != nil {
 		return nil, err
 	}
-	entry := *e
-	self.entry = &entry
+	if self.refused == nil {
+		entry := *e
+		self.entry = &entry
+	}
 	p.stack = append(p.stack, self)
 	return self, nil
 }

@@ -166,7 +166,7 @@ func Run(ctx context.Context, a *archive.Archive, opts Options) (Result, error) 
 		}
 	}
 	r := &restorer{
-		archive: a, lookup: l, roots: roots, options: &opts, names: names, clocks: cs,
+		archive: a, lookup: l, roots: roots, options: &opts, names: names, clocks: cs, foldings: map[foldingKey]folding{},
 		ledger: ledger{warn: opts.Warn, missing: map[string]bool{}, flawed: map[string]bool{}},
 	}
 	if err := r.run(ctx, sel); err != nil {

@@ -28,6 +28,8 @@ type restorer struct {
 
 	names  *temporaryNames
 	clocks *clocks
+	// foldings are those of the targets' directories, as far as they are known. They are the plan's.
+	foldings map[foldingKey]folding
 
 	// again are the files that looked like those in the archive and weren't. anew says that this pass is for them.
 	again map[string]bool

@@ -45,9 +45,10 @@ func modTime(st *unix.Stat_t) index.Time {
 	return index.Time{Sec: int64(st.Mtim.Sec), Nsec: int32(st.Mtim.Nsec)}
 }
 
-// setModTime sets it, and leaves the time of the last access alone.
+// setModTime sets it, and the time of the last access to now: many file systems in user space pass over one without the
+// other and say that all is well.
 func setModTime(dir int, name string, t index.Time, flags int) error {
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+	times := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
 	return os.NewSyscallError("utimensat", retry(func() error { return unix.UtimesNanoAt(dir, name, times, flags) }))
 }
 
