@@ -81,7 +81,8 @@ func writeChecksums(ctx context.Context, to io.Writer, out *output, blocks []ind
 }
 
 // appendChecksum appends the line of an entry as sha256sum(1) writes it; nothing for what isn't a regular file. Hashing
-// the holes of a sparse file may take for ever, so it is only mentioned, in a comment.
+// the holes of a sparse file may take for ever, so it is only mentioned, in a comment. So is what could not be read in full:
+// sha256sum must not say that it is well.
 func appendChecksum(dst []byte, e *index.Entry) []byte {
 	if e.Type != index.Regular {
 		return dst
@@ -92,6 +93,8 @@ func appendChecksum(dst []byte, e *index.Entry) []byte {
 		name = escapes.Replace(name)
 	}
 	switch {
+	case e.Is(index.Flawed):
+		dst = append(dst, "# incomplete, not listed: "...)
 	case e.Is(index.Sparse):
 		dst = append(dst, "# sparse, not listed: "...)
 	case escaped:

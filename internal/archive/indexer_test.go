@@ -226,6 +226,7 @@ func TestChecksumLines(t *testing.T) {
 		"file":      {index.Entry{Path: "data/a b", Type: index.Regular}, sum + "  data/a b\n"},
 		"bytes":     {index.Entry{Path: "data/\xff", Type: index.Regular}, sum + "  data/\xff\n"},
 		"escaped":   {index.Entry{Path: "data/\\\n\r", Type: index.Regular}, `\` + sum + `  data/\\\n\r` + "\n"},
+		"flawed":    {index.Entry{Path: "data/f", Type: index.Regular, Flags: index.Flawed}, "# incomplete, not listed: data/f\n"},
 		"sparse":    {index.Entry{Path: "data/a\nb", Type: index.Regular, Flags: index.Sparse}, "# sparse, not listed: data/a\\nb\n"},
 		"link":      {index.Entry{Path: "data/a", Type: index.HardLink}, ""},
 		"directory": {index.Entry{Path: "data", Type: index.Directory}, ""},

@@ -238,6 +238,7 @@ func TestRemoveStale(t *testing.T) {
 	for file, content := range map[string]string{
 		"app-20261106T050000Z.tar.zst.sha256": "",
 		"app-20261107T050000Z.tar.zst.sha256": "\\" + strings.Replace(line, "file", "a\\nb", 1),
+		"app-20261109T050000Z.tar.zst.sha256": "# incomplete, not listed: data/broken\n" + line,
 		"app-20261108T050000Z.tar.zst.sha256": "# sparse, not listed: data/disk.img\n" + line,
 	} {
 		put(t, filepath.Join(dir, file), content)

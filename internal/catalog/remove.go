@@ -81,7 +81,7 @@ func stale(dir, prefix, file string, present map[string]bool) bool {
 }
 
 // sidecarStart is how a line of a sidecar begins: as sha256sum(1) has it, or as the comment on a file that isn't listed.
-var sidecarStart = regexp.MustCompile(`^(\\?[0-9a-f]{64}  |# sparse, not listed: )`)
+var sidecarStart = regexp.MustCompile(`^(\\?[0-9a-f]{64}  |# (sparse|incomplete), not listed: )`)
 
 // isSidecar reports whether a file begins like what Commit writes, and isn't a stranger's with that name. An archive
 // without files has an empty one.
