@@ -52,8 +52,9 @@ replace nothing unless --overwrite-with-incomplete is given.
 
 Owners are set by root only; device nodes take root too. Without, everything is yours.
 
-Exit status: 0 done; 1 a passing fault, worth a retry; 3 done but incomplete: what is damaged or can't be made here was named,
-the rest is restored; 64 wrong input: no such backup, files that differ, or an archive that can't be read at all.`,
+Exit status: 0 done; 1 a passing fault, worth a retry; 3 done but incomplete: what is damaged, was incomplete in the
+backup or can't be made here was named, the rest is restored; 64 wrong input: no such backup, files that differ, or an
+archive that can't be read at all.`,
 		Example: `  # All of the newest complete backup: data into /restored/data, logs into /restored/logs
   backup-operator restore --directory /backup/daily --target /restored
 

@@ -189,7 +189,8 @@ func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
 		fmt.Fprintf(w, "%s: incomplete: %s could not be read in full when the backup was made\n", v.Name, quotePath(path))
 	}
 	if v.Good && !v.Complete {
-		_, err := fmt.Fprintf(w, "%s: INCOMPLETE, but as it was written: %s, %d files\n", v.Name, runner.ShortBytes(v.Bytes), v.Files)
+		_, err := fmt.Fprintf(w, "%s: INCOMPLETE, but as it was written: %s, %d files\n",
+			v.Name, runner.ShortBytes(v.Bytes), v.Files)
 		return err
 	}
 	if v.Good {

@@ -41,11 +41,10 @@ func judge(flags index.Flags, warnings []Warning) index.Flags {
 			continue // That is about the previous archive.
 		}
 		flags &^= index.Settled
-		switch warnings[i].Kind {
-		case Changed:
-			flags |= index.Mixed
-		case Shrank, Unreadable:
+		if k := warnings[i].Kind; k == Shrank || k == Unreadable {
 			flags |= index.Flawed
+		} else if k == Changed {
+			flags |= index.Mixed
 		}
 	}
 	return flags

@@ -143,10 +143,7 @@ func (c *checker) directory(path string, r *root) (int, error) {
 	case err != nil && !errors.Is(err, unix.ENOENT) && !concernsOneFile(err):
 		return -1, fmt.Errorf("look at %q in the target: %w", path, err)
 	}
-	if parent := c.holder(path); fd >= 0 && parent != nil && parent.hasOtherName(name) {
-		_ = unix.Close(fd)
-		fd = -1
-	}
+	fd = c.unlessOtherName(path, fd)
 	c.stack = append(c.stack, step{path: path, fd: fd})
 	return fd, nil
 }
@@ -157,6 +154,15 @@ func (c *checker) holder(path string) *step {
 		return &c.stack[n-1]
 	}
 	return nil
+}
+
+// unlessOtherName is an open directory, or -1 if it is another one than that of the path.
+func (c *checker) unlessOtherName(path string, fd int) int {
+	if parent := c.holder(path); fd >= 0 && parent != nil && parent.hasOtherName(baseName(path)) {
+		_ = unix.Close(fd)
+		return -1
+	}
+	return fd
 }
 
 func (c *checker) conflict(path string) {

@@ -15,8 +15,9 @@ import (
 // better than nothing, and is restored where nothing is, but never in the place of what may be whole.
 
 var (
-	errFlawedContent = errors.New("it could not be read in full when the backup was made: what is missing is zeros, or its attributes")
-	errFlawed        = errors.New("its attributes could not be read in full when the backup was made")
+	errFlawedContent = errors.New(
+		"it could not be read in full when the backup was made: what is missing is zeros, or its attributes")
+	errFlawed = errors.New("its attributes could not be read in full when the backup was made")
 )
 
 // done counts an entry that is restored, and names it if it is flawed.

@@ -138,6 +138,15 @@ func (d *directory) admit(name string) error {
 	return nil
 }
 
+// refuses names an entry that a directory doesn't admit.
+func (p *planner) refuses(parent *directory, m *member) bool {
+	reason := parent.admit(m.name)
+	if reason != nil {
+		p.r.ledger.note(m.path, Failed, reason)
+	}
+	return reason != nil
+}
+
 // refuse gives a directory that isn't restored, for a reason, with all that is in it. The caller has one use of it.
 func (r *restorer) refuse(parent *directory, path string, reason error) *directory {
 	d := &directory{r: r, parent: parent.use(), path: path, fd: -1, refused: reason}

@@ -287,8 +287,7 @@ func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) erro
 	}
 	m := member{entry: *e, at: at, name: baseName(e.Path), path: e.Path}
 	if e.Type != index.Directory {
-		if reason := parent.admit(m.name); reason != nil {
-			p.r.ledger.note(e.Path, Failed, reason)
+		if p.refuses(parent, &m) {
 			return nil
 		}
 	}
