@@ -45,6 +45,9 @@ func writesIn(namespace string) int64 {
 	return 0
 }
 
+// direct is the operator's client, without the counting of what it writes.
+var direct client.WithWatch
+
 // reconciler is the operator under test. It runs for the whole package.
 var reconciler *BackupPolicyReconciler
 
@@ -97,7 +100,7 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	direct, err := client.NewWithWatch(controlplane.Config, client.Options{
+	direct, err = client.NewWithWatch(controlplane.Config, client.Options{
 		Scheme: known, Cache: &client.CacheOptions{Reader: manager.GetCache()},
 	})
 	if err != nil {
@@ -108,7 +111,7 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 		return nil, err
 	}
 	reconciler = &BackupPolicyReconciler{
-		Client:    interceptor.NewClient(direct, countWrites()),
+		Client:    interceptor.NewClient(direct, countWrites(countWrite)),
 		APIReader: manager.GetAPIReader(),
 		Mirrors:   mirrors,
 		Clock:     clock.RealClock{},
@@ -117,24 +120,25 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 	return manager, reconciler.SetupWithManager(ctx, manager)
 }
 
-func countWrites() interceptor.Funcs {
+// countWrites calls count with the namespace of each object that is written.
+func countWrites(count func(namespace string)) interceptor.Funcs {
 	return interceptor.Funcs{
 		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
-			countWrite(o.(interface{ GetNamespace() string }).GetNamespace())
+			count(o.(interface{ GetNamespace() string }).GetNamespace())
 			return c.Apply(ctx, o, opts...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			countWrite(o.GetNamespace())
+			count(o.GetNamespace())
 			return c.Create(ctx, o, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			countWrite(o.GetNamespace())
+			count(o.GetNamespace())
 			return c.Patch(ctx, o, p, opts...)
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch,
 			opts ...client.SubResourcePatchOption,
 		) error {
-			countWrite(o.GetNamespace())
+			count(o.GetNamespace())
 			return c.SubResource(sub).Patch(ctx, o, p, opts...)
 		},
 	}

@@ -111,42 +111,6 @@ func TestAPolicyMakesACronJob(t *testing.T) {
 	}
 }
 
-// TestNothingIsWrittenWhenNothingChanged reconciles each kind of policy many times over.
-func TestNothingIsWrittenWhenNothingChanged(t *testing.T) {
-	for _, file := range []string{"page", "minimal", "disabled", "remote-only", "job"} {
-		t.Run(file, func(t *testing.T) {
-			ns := namespace(t)
-			policy := apply(t, "testdata/"+file+".yaml", ns)
-			for _, claim := range claimNames(&policy.Spec) {
-				createClaim(t, ns, claim)
-			}
-			reason := map[string]string{"disabled": "Disabled", "remote-only": "Suspended"}[file]
-			if reason == "" {
-				reason = "Scheduled"
-			}
-			waitReady(t, policy, metav1.ConditionTrue, reason)
-			// The cache may be behind the last write; from when it isn't, there must be none.
-			quiet := func() error {
-				before := writesIn(ns)
-				for range 20 {
-					request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(policy)}
-					if _, err := reconciler.Reconcile(context.Background(), request); err != nil {
-						return err
-					}
-				}
-				if n := writesIn(ns) - before; n != 0 {
-					return fmt.Errorf("20 reconciliations with nothing to do wrote %d times", n)
-				}
-				return nil
-			}
-			eventually(t, quiet)
-			if err := quiet(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 func TestSettingsTakeEffect(t *testing.T) {
 	policy := apply(t, "testdata/job.yaml", namespace(t, "data", "backups"))
 	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
