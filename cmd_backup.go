@@ -41,8 +41,9 @@ with a .sha256 beside it. It can be restored with nothing but "tar --zstd -xf"; 
 data/… in it, and "sha256sum -c" with the .sha256 checks what was restored. The sources may be in use meanwhile.
 
 What hasn't changed since the archive before in the same directory is taken over from it without being read again. Where
-the file system can, as XFS and Btrfs, both then share the space; each is complete all the same, and the other can go. So
-that damage on the disk is not carried on for ever, a share of what is taken over is read and checked in each run.
+the file system can, as XFS and Btrfs, both then share the space; each is complete all the same, and the other can go.
+So that damage on the disk doesn't spread to all archives, each run reads and checks a share of what it takes over: all
+of it within half as many runs as backups are kept.
 
 With --rsync-directory, the archives are then brought there with rsync. Nothing is removed from either directory
 before its replacement is safe, the newest complete backup never, and files that aren't this policy's never.
@@ -80,8 +81,9 @@ files couldn't be read or a source that held files is empty; 64 wrong settings, 
 		"how long a synchronization may stand still, without a byte moving, before it fails; 0 means for ever")
 	f.DurationVar(&flags.config.ProgressInterval, "progress-interval", 30*time.Second, "how often to log progress; 0 means never")
 	f.IntVar(&flags.config.Level, "level", archive.DefaultLevel, "the zstd level, 1 to 19")
-	f.IntVar(&flags.config.VerifyRuns, "verify-runs", archive.DefaultVerifyRuns,
-		"read and check all that is reused within so many runs, a share in each; 1 checks all of it in every run")
+	f.IntVar(&flags.config.VerifyRuns, "verify-runs", 0,
+		"read and check everything that is reused within this `NUMBER` of runs, a share in each run; 1 checks all of it in "+
+			"every run (default: half of --keep, at least 1 and at most 28)")
 	f.BoolVar(&flags.config.NoReuse, "no-reuse", false, "read everything, and take nothing over from the archive before")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")

@@ -204,7 +204,7 @@ type Run struct {
 	BytesShared *int64 `json:"bytesShared,omitempty"`
 
 	// bytesVerified is how many bytes of the archive before the run read and found to be as they were written. Each run
-	// checks a share of what it reuses, so that within 28 runs all of it is.
+	// checks a share of what it reuses, so that all of it is checked within half as many runs as totalBackups, at most 28.
 	// +optional
 	BytesVerified *int64 `json:"bytesVerified,omitempty"`
 

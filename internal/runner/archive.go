@@ -89,7 +89,7 @@ func (r *run) write(
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
 	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(known), archive.Options{
-		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, VerifyRuns: r.config.VerifyRuns,
+		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, VerifyRuns: r.config.verifyRuns(),
 		Previous: r.previous, Destinations: r.destinations(), Checksums: pending.Checksums(),
 		Progress: progress.set, Warn: warnings.add,
 	})

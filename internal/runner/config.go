@@ -44,8 +44,8 @@ type Config struct {
 	Level int
 	// Concurrency is how many processors compress; 0 means all.
 	Concurrency int
-	// VerifyRuns is within how many runs all that is reused is read and checked, 1 to 255: each run checks a share, and
-	// with 1 everything.
+	// VerifyRuns is the number of runs within which everything that is reused is read and checked, 1 to 255: each run
+	// checks a share, and with 1 everything. 0 means that the number follows from Keep.
 	VerifyRuns int
 	// NoReuse makes the archive without taking anything over from an earlier one.
 	NoReuse bool
@@ -95,8 +95,9 @@ func (c Config) Validate() error {
 	if c.Level < 0 || c.Level > 19 {
 		wrong("--level %d: give a zstd level from 1 to 19", c.Level)
 	}
-	if c.VerifyRuns < 1 || c.VerifyRuns > 255 {
-		wrong("--verify-runs %d: give a number of runs from 1, which checks all that is reused in each, to 255", c.VerifyRuns)
+	if c.VerifyRuns < 0 || c.VerifyRuns > 255 {
+		wrong("--verify-runs %d: give a number of runs from 1, which checks everything that is reused in each run, to 255; "+
+			"0 means half of --keep", c.VerifyRuns)
 	}
 	return errors.Join(errs...)
 }

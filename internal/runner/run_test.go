@@ -31,7 +31,7 @@ func newBench(t *testing.T) *bench {
 	root := t.TempDir()
 	b := &bench{t: t, now: time.Date(2026, 11, 1, 5, 0, 0, 0, time.UTC)}
 	b.config = Config{
-		Policy: "orbit/appliance", Directory: filepath.Join(root, "backups"), Prefix: "app", Keep: 3, VerifyRuns: 14, Tool: "test",
+		Policy: "orbit/appliance", Directory: filepath.Join(root, "backups"), Prefix: "app", Keep: 3, Tool: "test",
 		RsyncDirectory: filepath.Join(root, "mirror"),
 		Sources: []archive.Source{
 			{Name: "data", Path: filepath.Join(root, "data")}, {Name: "logs", Path: filepath.Join(root, "logs")},

@@ -46,6 +46,7 @@ type places struct {
 	source string // what is backed up, the same for all
 	store  string // a file system of its own, empty at first, for the backups and nothing else
 	cache  string // for what it wants to remember elsewhere
+	keep   int    // how many backups this project's program keeps, on which the share of them depends that it checks
 }
 
 // command is a command line.

@@ -8,9 +8,6 @@ import (
 	"strconv"
 )
 
-// keep is more backups than are made, so that no candidate has to remove any.
-const keep = 1000
-
 // operator is this project's program, as its user runs it.
 type operator struct {
 	places
@@ -27,7 +24,7 @@ func (o *operator) prepare(context.Context) error { return nil }
 
 func (o *operator) backup() command {
 	return command{args: []string{o.program, "backup", "--policy", "bench/bench", "--source", "data=" + o.source,
-		"--directory", o.store, "--prefix", "bench", "--keep", strconv.Itoa(keep)}}
+		"--directory", o.store, "--prefix", "bench", "--keep", strconv.Itoa(o.keep)}}
 }
 
 func (o *operator) restore(target string) command {

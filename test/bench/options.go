@@ -40,6 +40,8 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags.DurationVar(&o.margin, "margin", 2*time.Second,
 		"how old the data is made before a backup; a minute for network file systems")
 	flags.IntVar(&o.days, "days", week, "of how many days there are backups, at least 2")
+	flags.IntVar(&o.keep, "keep", keepAll,
+		"how many backups backup-operator keeps: the fewer, the more of what it reuses is read and checked in each run")
 	filesystems := flags.String("filesystems", "xfs,btrfs,ext4",
 		"on which to measure; the first with all candidates, the others with ours and tar. plain is a directory, without root")
 	flags.BoolVar(&o.everywhere, "everywhere", false, "measure all candidates on all file systems")
@@ -59,8 +61,8 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 			return o, fmt.Errorf("-filesystems %s: there is no %q; give xfs, btrfs, ext4 or plain", *filesystems, fs)
 		}
 	}
-	if o.size <= 0 || o.rounds < 1 || o.days < 2 || o.files < 0 || flags.NArg() > 0 {
-		return o, errors.New("-size and -runs must be positive, -days at least 2 and -files not negative; " +
+	if o.size <= 0 || o.rounds < 1 || o.days < 2 || o.keep < 1 || o.files < 0 || flags.NArg() > 0 {
+		return o, errors.New("-size, -runs and -keep must be positive, -days at least 2 and -files not negative; " +
 			"there are no other arguments")
 	}
 	if *only != "" {

@@ -25,10 +25,14 @@ const (
 // week is how many daily backups there are unless it is said otherwise: the first one and those after each churn.
 const week = 7
 
+// keepAll is more backups than are made, so that no candidate has to remove any.
+const keepAll = 1000
+
 // plan says what is measured.
 type plan struct {
 	filesystems []string
 	days        int            // of which there is a backup
+	keep        int            // how many backups this project's program keeps
 	everywhere  bool           // all candidates on all file systems
 	only        *regexp.Regexp // of filesystem/candidate/step; nil for all
 }

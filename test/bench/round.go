@@ -76,7 +76,7 @@ func (r *round) prepare(ctx context.Context, run int) error {
 			return err
 		}
 		r.contestants = append(r.contestants, c)
-		p := places{source: r.data.root, store: c.volume.root, cache: filepath.Join(r.dir, short+"-cache")}
+		p := places{source: r.data.root, store: c.volume.root, cache: filepath.Join(r.dir, short+"-cache"), keep: r.plan.keep}
 		if err := os.Mkdir(p.cache, 0o755); err != nil {
 			return err
 		}
