@@ -48,6 +48,10 @@ of it within half as many runs as backups are kept.
 With --rsync-directory, the archives are then brought there with rsync. Nothing is removed from either directory
 before its replacement is safe, the newest complete backup never, and files that aren't this policy's never.
 
+A backup that differs from those before it as ordinary days don't explain, because a source lost most of its files or a
+file system isn't mounted any more, is reported as a finding. No complete backup is removed then until further backups
+show the same, as many as are kept and at least 3, or until --accept-change names the backup.
+
 Exit status: 0 done; 1 a passing fault, worth a retry; 3 an archive was made but is incomplete, because
 files couldn't be read or a source that held files is empty; 64 wrong settings, a retry can't help.`,
 		Example: `  # Two directories, the newest 7 backups are kept, and mirrored
@@ -84,6 +88,9 @@ files couldn't be read or a source that held files is empty; 64 wrong settings, 
 	f.IntVar(&flags.config.VerifyRuns, "verify-runs", 0,
 		"read and check everything that is reused within this `NUMBER` of runs, a share in each run; 1 checks all of it in "+
 			"every run (default: half of --keep, at least 1 and at most 28)")
+	f.StringVar(&flags.config.AcceptChange, "accept-change", "",
+		"the file name of a `BACKUP` that is as it should be, however much it differs from those before it: no later one is "+
+			"compared with these, and they may be removed")
 	f.BoolVar(&flags.config.NoReuse, "no-reuse", false, "read everything, and take nothing over from the archive before")
 	f.StringVar(&flags.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&flags.terminationLog, "termination-log", "", "write a report for the operator to this `FILE`, as JSON")

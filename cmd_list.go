@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"appliance.io/backup-operator/internal/catalog"
-	"appliance.io/backup-operator/internal/runner"
+	"appliance.io/backup-operator/internal/report"
 	"github.com/spf13/cobra"
 )
 
@@ -104,7 +104,7 @@ func printTable(w io.Writer, backups []catalog.Backup, now time.Time) error {
 			policy = b.Header.Policy
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			b.File, shortAge(now.Sub(b.Name.Time)), runner.ShortBytes(b.Bytes), files, b.State, policy)
+			b.File, shortAge(now.Sub(b.Name.Time)), report.ShortBytes(b.Bytes), files, b.State, policy)
 	}
 	return table.Flush()
 }

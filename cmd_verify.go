@@ -18,7 +18,6 @@ import (
 	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/catalog"
 	"appliance.io/backup-operator/internal/report"
-	"appliance.io/backup-operator/internal/runner"
 	"github.com/spf13/cobra"
 )
 
@@ -190,11 +189,11 @@ func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
 	}
 	if v.Good && !v.Complete {
 		_, err := fmt.Fprintf(w, "%s: INCOMPLETE, but as it was written: %s, %d files\n",
-			v.Name, runner.ShortBytes(v.Bytes), v.Files)
+			v.Name, report.ShortBytes(v.Bytes), v.Files)
 		return err
 	}
 	if v.Good {
-		_, err := fmt.Fprintf(w, "%s: good: %s, %d files\n", v.Name, runner.ShortBytes(v.Bytes), v.Files)
+		_, err := fmt.Fprintf(w, "%s: good: %s, %d files\n", v.Name, report.ShortBytes(v.Bytes), v.Files)
 		return err
 	}
 	for _, p := range v.Problems {

@@ -120,6 +120,7 @@ verify_manifests() {
 # must not import. All together they make no import cycle, which the compiler would refuse without any linter.
 walls=(
   "api api/v1alpha1 appliance.io/backup-operator/internal/report"
+  "anomaly internal/anomaly appliance.io/backup-operator/internal/catalog"
   "archive internal/archive appliance.io/backup-operator/internal/report"
   "priority internal/priority appliance.io/backup-operator/internal/report"
   "cgroup internal/cgroup appliance.io/backup-operator/internal/report"

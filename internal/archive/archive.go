@@ -53,6 +53,9 @@ type Source struct {
 	// HeldFiles says that the previous complete archive held regular files of this source. If it turns out to hold none
 	// now, the archive is incomplete: a volume that isn't mounted looks just like a source that somebody emptied.
 	HeldFiles bool
+	// FileSystems are the directories, relative to Path, where earlier archives found other file systems mounted. If one
+	// isn't mounted any more, the summary says so and what there is instead.
+	FileSystems []string
 }
 
 // Header says whose archive this is. It is the first thing in the file.
@@ -119,6 +122,10 @@ type SourceSummary struct {
 	Bytes int64 `json:"bytes"`
 	// Emptied is true when it had no regular files although Source.HeldFiles said that there were some: incomplete.
 	Emptied bool `json:"emptied,omitempty"`
+	// OwnFileSystem is true when the source's root was the root of a file system, as that of a volume is.
+	OwnFileSystem bool `json:"ownFileSystem,omitempty"`
+	// FileSystems are other file systems inside the source.
+	FileSystems []FileSystem `json:"fileSystems,omitempty"`
 }
 
 // WarningKind says what was noticed about a file.

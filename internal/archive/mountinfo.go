@@ -19,6 +19,7 @@ import (
 // mounted is a file system where it is mounted: a line of mountinfo in proc(5).
 type mounted struct {
 	id      uint64
+	root    string   // the directory in the file system that is mounted
 	point   string   // where
 	options []string // of the file system
 }
@@ -48,25 +49,31 @@ func parseMounts(r io.Reader) ([]mounted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("mountinfo: %w: %q", err, lines.Text())
 		}
-		all = append(all, mounted{id, unescape.Replace(fields[4]), strings.Split(fields[dash+3], ",")})
+		all = append(all, mounted{id, unescape.Replace(fields[3]), unescape.Replace(fields[4]), strings.Split(fields[dash+3], ",")})
 	}
 	return all, lines.Err()
 }
 
 // mountOptions returns the options of the file system that an open file is on; none if they can't be found.
 func mountOptions(fd int) []string {
+	m, _ := mountOf(fd)
+	return m.options
+}
+
+// mountOf finds the mount that an open file is in; false if it can't be found.
+func mountOf(fd int) (mounted, bool) {
 	var s unix.Statx_t
 	err := retry(func() error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &s) })
 	if err != nil || s.Mask&unix.STATX_MNT_ID == 0 {
-		return nil
+		return mounted{}, false
 	}
 	all, err := readMounts()
 	if err != nil {
-		return nil
+		return mounted{}, false
 	}
 	i := slices.IndexFunc(all, func(m mounted) bool { return m.id == s.Mnt_id })
 	if i < 0 {
-		return nil
+		return mounted{}, false
 	}
-	return all[i].options
+	return all[i], true
 }

@@ -22,8 +22,8 @@ func TestParseMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []mounted{
-		{22, "/", []string{"rw"}}, {36, "/sources/da ta", []string{"rw", "hard"}},
-		{37, `/sources/da ta/in\side`, []string{"rw", "volatile"}},
+		{22, "/", "/", []string{"rw"}}, {36, "/", "/sources/da ta", []string{"rw", "hard"}},
+		{37, "/", `/sources/da ta/in\side`, []string{"rw", "volatile"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(mounted{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

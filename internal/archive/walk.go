@@ -57,6 +57,7 @@ type tree struct {
 	root         *directory
 	exclude      *excluder
 	destinations destinations
+	inside       fileSystems
 }
 
 // openSources checks all sources before anything is done with any. The caller closes the trees.
@@ -88,7 +89,10 @@ func openSources(sources []Source, written []OutputDirectory, vs *volumes) (tree
 			return trees, fmt.Errorf("%w %q: %w; give a directory that this user may read", ErrInvalidSource, s.Name,
 				&fs.PathError{Op: "open", Path: s.Path, Err: err})
 		}
-		t := &tree{name: s.Name, volumes: vs, root: newDirectory(fd), exclude: exclude, destinations: leave}
+		t := &tree{
+			name: s.Name, volumes: vs, root: newDirectory(fd), exclude: exclude, destinations: leave,
+			inside: fileSystems{known: s.FileSystems},
+		}
 		trees = append(trees, t)
 		if err := leave.check(t); err != nil {
 			return trees, err
@@ -124,6 +128,7 @@ func (t *tree) walk(ctx context.Context, v visitor) error {
 	if _, err := v.file(root); err != nil {
 		return err
 	}
+	t.inside.dev = st.id.dev
 	return w.directory(t.root, t.name)
 }
 
@@ -193,6 +198,7 @@ func (w *walker) entry(parent *directory, name, path string, l look) error {
 		w.visitor.note(path, Skipped, errSocket)
 		return nil
 	}
+	w.tree.inside.count(&st)
 	it := item{parent: parent.use(), name: name, path: path, stat: st, volume: w.tree.volumes.of(st.id.dev)}
 	if st.nlink < 2 {
 		_, err := w.visitor.file(it)
@@ -237,6 +243,7 @@ func (w *walker) subdirectory(parent *directory, name, path string, st stat, l l
 	if _, err := w.visitor.file(it); err != nil {
 		return err
 	}
+	defer w.tree.inside.enter(self.fd, relative(path), st.id.dev)()
 	return w.directory(self, path)
 }
 

@@ -167,6 +167,10 @@ func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) e
 	if err := p.wait(walkAll(p, trees, w.old, self.id)); err != nil {
 		return err
 	}
+	for i, t := range trees {
+		part := &w.summary.Sources[i]
+		part.OwnFileSystem, part.FileSystems = isOwnFileSystem(t.root.fd), t.inside.list()
+	}
 	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
 	if err := w.end(p); err != nil {
 		return err

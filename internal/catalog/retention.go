@@ -18,6 +18,8 @@ type Rules struct {
 	// Current is the file name of the backup that the run has just made. It is kept even if its name isn't the newest,
 	// as happens when a clock was set back or two runs end within one second. Empty if there is none.
 	Current string
+	// Paused says that no complete backup is to be removed, because the current one may lack what they hold.
+	Paused bool
 }
 
 // Decision is what is to happen with one backup, and why.
@@ -37,9 +39,10 @@ type Decision struct {
 //  3. The newest Keep complete backups are kept; the current one, when it is complete, is counted among them.
 //  4. Unless the current backup is complete, all complete ones are kept, for what is missing now may be found in one of
 //     them only; and of the incomplete ones the newest Keep, the current one counted among them.
-//  5. When it is complete, incomplete ones are kept, newest first, in the places that complete ones leave free among
+//  5. While removal is paused, all complete ones are kept.
+//  6. When it is complete, incomplete ones are kept, newest first, in the places that complete ones leave free among
 //     Keep.
-//  6. All others are removed.
+//  7. All others are removed.
 //
 // Three consequences hold for every listing. An incomplete backup never takes the place of a complete one. A complete
 // backup is only ever removed when the current one is there, is complete, and Keep complete ones remain. And removing
@@ -67,6 +70,8 @@ func Retain(backups []Backup, rules Rules) []Decision {
 			d.Reason = fmt.Sprintf("it is one of the newest %d", rules.Keep)
 		case b.State == Complete && !renewed:
 			d.Reason = "it is complete, and the latest run made no complete one"
+		case b.State == Complete && rules.Paused:
+			d.Reason = "it is complete, and the latest backup is unusual"
 		case b.State == Incomplete && renewed:
 			d.Keep = false
 			d.Reason = fmt.Sprintf("it is incomplete, and its place among %d is a complete one's", rules.Keep)

@@ -157,6 +157,26 @@ const (
 // FindingMirrorDamaged means that a copy in the mirror was no longer what was sent there, and has been sent again.
 const FindingMirrorDamaged FindingReason = "MirrorDamaged"
 
+// What is unusual about a backup, compared with those before it.
+const (
+	// FindingSourceShrank means that a source lost most of its files or of their content.
+	FindingSourceShrank FindingReason = "SourceShrank"
+	// FindingFileSystemMissing means that a file system that was mounted in a source, or as the source, is not any more.
+	FindingFileSystemMissing FindingReason = "FileSystemMissing"
+	// FindingNothingBackedUp means that the backup holds no files, and none before it did.
+	FindingNothingBackedUp FindingReason = "NothingBackedUp"
+)
+
+// Unusual reports whether findings of this kind say that a backup is unusual.
+func (r FindingReason) Unusual() bool {
+	switch r {
+	case FindingSourceShrank, FindingFileSystemMissing, FindingNothingBackedUp:
+		return true
+	default:
+		return false
+	}
+}
+
 // Finding is one thing that a run found.
 type Finding struct {
 	// Reason is its kind.

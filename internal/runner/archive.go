@@ -44,14 +44,14 @@ func (r *run) archive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := r.known()
+	r.past = r.known()
 	header := archive.Header{
 		Format: archive.Format, Policy: r.config.Policy, Run: r.config.Run,
-		CreatedAt: now.Truncate(time.Second), Sequence: catalog.NextSequence(known, now), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
+		CreatedAt: now.Truncate(time.Second), Sequence: catalog.NextSequence(r.past, now), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
 	}
 	r.log.Info("archiving", "archive", pending.Name())
 	began := time.Now()
-	result, err := r.write(ctx, pending, header, known)
+	result, err := r.write(ctx, pending, header)
 	if err != nil {
 		return r.explainWrite(pending, errors.Join(err, pending.Abort()))
 	}
@@ -82,13 +82,11 @@ func (r *run) archive(ctx context.Context) error {
 }
 
 // write writes the archive into the partial file, telling of progress and warnings.
-func (r *run) write(
-	ctx context.Context, pending *catalog.NewBackup, header archive.Header, known []catalog.Backup,
-) (archive.Result, error) {
+func (r *run) write(ctx context.Context, pending *catalog.NewBackup, header archive.Header) (archive.Result, error) {
 	progress := r.watchArchive()
 	defer progress.stop()
 	warnings := warningLog{log: r.log}
-	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(known), archive.Options{
+	result, err := archive.Write(ctx, pending.File(), r.sourcesWithPast(r.past), archive.Options{
 		Header: header, Level: r.config.Level, Concurrency: r.config.Concurrency, VerifyRuns: r.config.verifyRuns(),
 		Previous: r.previous, Destinations: r.destinations(), Checksums: pending.Checksums(),
 		Progress: progress.set, Warn: warnings.add,
@@ -147,6 +145,6 @@ func (r *run) explainWrite(pending *catalog.NewBackup, err error) error {
 		expected = "about " + humanBytes(n) + " were expected to be needed, "
 	}
 	return fmt.Errorf("--directory %s ran out of space while the archive %s was written: %s%s are free after what was written "+
-		"has been removed; earlier backups are intact: free some space or make the volume bigger (%w)", r.config.Directory,
-		pending.Name(), expected, free, err)
+		"has been removed; earlier backups are intact: free some space or make the volume bigger (%w)%s", r.config.Directory,
+		pending.Name(), expected, free, err, r.pauseHint())
 }

@@ -133,7 +133,7 @@ func (r *run) checkRoom(ctx context.Context) error {
 	}
 	r.log.Info("measured the sources", "files", r.measurement.Files, "bytes", r.measurement.Bytes,
 		"estimate", r.measurement.EstimatedBytes, "free", space.Free)
-	return checkSpace("--directory", r.config.Directory, space, r.measurement.EstimatedBytes)
+	return r.explainSpace(checkSpace("--directory", r.config.Directory, space, r.measurement.EstimatedBytes))
 }
 
 // checkDirectory makes a locked directory the policy's own, tests whether it can be written, removes what killed runs

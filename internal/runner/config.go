@@ -47,6 +47,9 @@ type Config struct {
 	// VerifyRuns is the number of runs within which everything that is reused is read and checked, 1 to 255: each run
 	// checks a share, and with 1 everything. 0 means that the number follows from Keep.
 	VerifyRuns int
+	// AcceptChange is the name of a backup that is as it should be, however much it differs from those before it: no later
+	// one is compared with them. Empty if there is none.
+	AcceptChange string
 	// NoReuse makes the archive without taking anything over from an earlier one.
 	NoReuse bool
 	// Tool is the program and its version, for the archive's header.
@@ -98,6 +101,10 @@ func (c Config) Validate() error {
 	if c.VerifyRuns < 0 || c.VerifyRuns > 255 {
 		wrong("--verify-runs %d: give a number of runs from 1, which checks everything that is reused in each run, to 255; "+
 			"0 means half of --keep", c.VerifyRuns)
+	}
+	if _, ok := catalog.ParseName(c.AcceptChange); !ok && c.AcceptChange != "" {
+		wrong("--accept-change %q: give the file name of a backup, as in --accept-change %s-20261122T050000Z.tar.zst",
+			c.AcceptChange, c.Prefix)
 	}
 	return errors.Join(errs...)
 }

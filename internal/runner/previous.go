@@ -32,10 +32,10 @@ func (r *run) known() []catalog.Backup {
 
 // sourcesWithPast returns the run's sources with what earlier backups tell of them.
 func (r *run) sourcesWithPast(known []catalog.Backup) []archive.Source {
-	held := heldFiles(known, r.config.Policy)
+	held, mounted := heldFiles(known, r.config.Policy), mountedIn(known, r.config.Policy)
 	sources := slices.Clone(r.config.Sources)
 	for i := range sources {
-		sources[i].HeldFiles = held[sources[i].Name]
+		sources[i].HeldFiles, sources[i].FileSystems = held[sources[i].Name], mounted[sources[i].Name]
 	}
 	return sources
 }

@@ -15,7 +15,7 @@ import (
 
 // rules are what retention goes by in this run, in the backup directory and in the mirror alike.
 func (r *run) rules() catalog.Rules {
-	return catalog.Rules{Policy: r.config.Policy, Keep: r.config.Keep, Current: r.made.File}
+	return catalog.Rules{Policy: r.config.Policy, Keep: r.config.Keep, Current: r.made.File, Paused: r.paused}
 }
 
 // prune removes what is beyond the number to keep: in the backup directory because there is a good archive, in the
@@ -37,7 +37,9 @@ func (r *run) pruneDirectory(ctx context.Context, from *directory) error {
 	if err != nil {
 		return err
 	}
-	decisions := catalog.RetainSound(backups, r.rules(), r.examine(from))
+	rules := r.rules()
+	rules.Paused = r.pausesFor(backups)
+	decisions := catalog.RetainSound(backups, rules, r.examine(from))
 	if made := r.examined[filepath.Join(from.path, r.made.File)]; made.State == catalog.Damaged {
 		return fmt.Errorf("%s %s: the archive %s, which has just been made, is damaged, so nothing older is removed: check the "+
 			"health of the storage (%w)", from.flag, from.path, made.File, made.Err)

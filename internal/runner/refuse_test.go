@@ -236,7 +236,7 @@ func TestHumanBytes(t *testing.T) {
 
 func TestShortBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1 << 10: "1.0 KiB", 3 << 29: "1.5 GiB"} {
-		if got := ShortBytes(n); got != want {
+		if got := report.ShortBytes(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}

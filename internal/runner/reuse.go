@@ -102,11 +102,11 @@ func describeReuse(reuse *report.Reuse) string {
 	case reuse.SharedBytes >= reuse.ReusedBytes:
 		how = "taking no space of their own"
 	case reuse.SharedBytes > 0:
-		how = fmt.Sprintf("of which %s take no space of their own", ShortBytes(reuse.SharedBytes))
+		how = fmt.Sprintf("of which %s take no space of their own", report.ShortBytes(reuse.SharedBytes))
 	case reuse.Method == report.ReuseServerCopy:
 		how = "copied by the server"
 	}
-	return fmt.Sprintf(": %s are new, %s are reused from %s, %s", ShortBytes(reuse.NewBytes), ShortBytes(reuse.ReusedBytes),
+	return fmt.Sprintf(": %s are new, %s are reused from %s, %s", report.ShortBytes(reuse.NewBytes), report.ShortBytes(reuse.ReusedBytes),
 		reuse.Previous, how)
 }
 

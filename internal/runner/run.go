@@ -9,6 +9,7 @@
 //	check    writable, not another policy's, enough space; clear what killed runs left
 //	archive  write everything under a temporary name, taking over from the archive before what hasn't changed; flush it,
 //	         give it its name
+//	compare  look for what is unusual about it, and pause the removal of complete backups if anything is
 //	sync     bring to the mirror what it lacks
 //	prune    remove what is beyond the number to keep, in the backup directory and in the mirror
 //	report   say how it went
@@ -66,6 +67,8 @@ type run struct {
 	earlier     archive.Summary           // What that archive says is in it.
 	measurement archive.Measurement       // What there is to be done, as far as one knows before.
 	examined    map[string]catalog.Backup // Backups whose records were read, by path, as they turned out to be.
+	past        []catalog.Backup          // What the run could see of earlier backups, in the mirror too.
+	paused      bool                      // Complete backups aren't removed, because the run's own is unusual.
 	made        *catalog.Backup           // The run's own archive: nil until it has its name.
 	storage     *directory                // The backup directory.
 	mirror      *mirror                   // nil if there is none.
@@ -131,6 +134,7 @@ func (r *run) steps(ctx context.Context) {
 			return
 		}
 	}
+	r.findUnusual()
 	r.step(ctx, "sync", report.ReasonSyncFailed, r.sync)
 	if ctx.Err() == nil {
 		r.step(ctx, "prune", report.ReasonPruneFailed, r.prune)

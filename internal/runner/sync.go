@@ -106,7 +106,7 @@ func (r *run) checkMirrorSpace(need int64) error {
 	if err != nil {
 		return err
 	}
-	return checkSpace(r.mirror.flag, r.mirror.path, space, need)
+	return r.explainSpace(checkSpace(r.mirror.flag, r.mirror.path, space, need))
 }
 
 // bytesToSend is how many bytes of a directory's backups, with their sidecars, the mirror doesn't have yet. One that it
