@@ -83,6 +83,9 @@ func runnerArgs(policy *backupv1alpha1.BackupPolicy) []string {
 	if synchronizes(spec) {
 		args = append(args, "--rsync-directory="+literal(rsyncDirectory(spec)))
 	}
+	if spec.AcceptChange != "" {
+		args = append(args, "--accept-change="+spec.AcceptChange)
+	}
 	for _, volume := range enabledVolumes(spec) {
 		args = append(args, fmt.Sprintf("--source=%s=%s", volume.Name, path.Join(sourcesPath, volume.Name)))
 		for _, pattern := range volume.Exclude {

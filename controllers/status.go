@@ -213,6 +213,7 @@ func takeRuns(c conditions, runs []endedRun, delayed *delay) {
 			failures++
 		}
 		takeSync(c, run)
+		takeUnusual(c, run)
 		takeBackups(status, run)
 		if run.outcome() == backupv1alpha1.OutcomeSucceeded {
 			failures, status.LastSuccessTime = 0, &run.ended

@@ -105,6 +105,16 @@ type BackupPolicySpec struct {
 	// +optional
 	TotalBackups int32 `json:"totalBackups,omitempty"`
 
+	// acceptChange is the file name of a backup whose difference from earlier backups is meant: data was moved or deleted on
+	// purpose, for example. While the condition Unusual is True, no complete backup is removed; its message says which name
+	// to set here. Later backups are not compared with those before the named one, so the value may stay, in Git for
+	// example. Example: appliance-20261122T050000Z.tar.zst.
+	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MaxLength=160
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?-[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z[.]tar[.]zst$') || self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?-[0-9]{4}((0[13578]|1[02])(29|30|31)|(0[469]|11)(29|30)|0229)T([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z[.]tar[.]zst$')",message="must be the file name of a backup, such as appliance-20261122T050000Z.tar.zst"
+	// +optional
+	AcceptChange string `json:"acceptChange,omitempty"` //nolint:kubeapilinter // Empty is like none.
+
 	// fileBackupMode is RSYNC to synchronize the backups to rsyncDirectory with rsync, or Archive to leave them in
 	// backupDirectory only.
 	// +kubebuilder:default=Archive

@@ -24,6 +24,9 @@ const (
 	// ConditionDelayed is True when a run that should be going on is not: it can't start, or it hangs with its node, or
 	// its time passed without one. Negative polarity: it is there only when True.
 	ConditionDelayed = "Delayed"
+	// ConditionUnusual is True when the last backup differs from those before it in a way that ordinary days do not explain.
+	// No complete backup may be removed meanwhile. Negative polarity: it is there only when True.
+	ConditionUnusual = "Unusual"
 )
 
 // Reasons of Ready, and of Stalled or Reconciling beside it.
@@ -120,6 +123,16 @@ const (
 	ReasonClockSkew = "ClockSkew"
 	// ReasonBackupsLeftBehind: backups remain where earlier settings had them. No run removes these.
 	ReasonBackupsLeftBehind = "BackupsLeftBehind"
+)
+
+// Reasons of Unusual. They are findings too.
+const (
+	// ReasonSourceShrank: a volume lost most of its files or of their content.
+	ReasonSourceShrank = "SourceShrank"
+	// ReasonFileSystemMissing: a file system that was mounted in a volume, or as the volume, is not mounted any more.
+	ReasonFileSystemMissing = "FileSystemMissing"
+	// ReasonNothingBackedUp: the backup holds no files, and none before it did.
+	ReasonNothingBackedUp = "NothingBackedUp"
 )
 
 // Labels and annotations.

@@ -36,7 +36,8 @@ type BackupPolicyStatus struct {
 	// Ready (the settings are in force), with Reconciling and Stalled beside it as kstatus has them;
 	// BackupSucceeded (the last run made a complete backup);
 	// Synchronized (rsyncDirectory holds what it should);
-	// Delayed (a run that should be going on is not), which is there only when True.
+	// Delayed (a run that should be going on is not), which is there only when True;
+	// Unusual (the last backup differs from those before it as ordinary days do not explain), which is there only when True.
 	// +listType=map
 	// +listMapKey=type
 	// +patchStrategy=merge

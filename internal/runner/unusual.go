@@ -62,6 +62,8 @@ func (r *run) sinceAccepted(backups []catalog.Backup, latest string) ([]catalog.
 		return nil, false
 	case i >= 0:
 		return backups[:i+1], true
+	case name.Time.After(r.now()):
+		return backups, false // A slip of the pen must not switch the comparison off.
 	}
 	return slices.DeleteFunc(slices.Clone(backups), func(b catalog.Backup) bool { return !b.Name.Time.After(name.Time) }), true
 }

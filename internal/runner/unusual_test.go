@@ -108,6 +108,16 @@ func TestAnAcceptedChangeResumesPruning(t *testing.T) {
 	b.holds("7 8 9 10", "7 8 9 10")
 }
 
+// TestABackupThatIsYetToComeIsNotAccepted: a slip of the pen must not switch the comparison off.
+func TestABackupThatIsYetToComeIsNotAccepted(t *testing.T) {
+	b := newBench(t)
+	b.config.AcceptChange = "app-20991122T050000Z.tar.zst"
+	b.fill()
+	b.succeed()
+	b.drop()
+	b.wantFinding(b.succeed(), report.FindingSourceShrank)
+}
+
 func TestARetryStillPauses(t *testing.T) {
 	b := newBench(t)
 	b.fill()

@@ -52,6 +52,14 @@ var scenarios = []scenario{
 		says: map[string]string{"BackupIncomplete": "The last run of the policy orbit/appliance made an archive that lacks something (FilesUnreadable). " +
 			"The earlier complete backups are kept."},
 	}, {
+		name: "a backup is unusual, and the next one is not",
+		phases: []phase{{hour, hourly()}, {2 * hours, hourly(nextRun(hour),
+			condition(backupv1alpha1.ConditionUnusual, metav1.ConditionTrue, backupv1alpha1.ReasonSourceShrank))},
+			{3 * hours, hourly(nextRun(2 * hours))}},
+		quiet: hour + 4*minutes, fires: hour + 6*minutes, clears: 2 * hours,
+		says: map[string]string{"BackupUnusual": "The last backup of the policy orbit/appliance is unusual (SourceShrank): it lacks what a volume " +
+			"that is not mounted would lack."},
+	}, {
 		name: "the synchronization fails",
 		phases: []phase{{hour, hourly()}, {2 * hours, hourly(nextRun(hour),
 			condition(backupv1alpha1.ConditionSynchronized, metav1.ConditionFalse, "SyncFailed"))},
