@@ -28,11 +28,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/controllers"
+	"appliance.io/backup-operator/controllers/watches"
 )
 
 // leaderElectionID names the lease that says which replica works.
@@ -95,14 +97,16 @@ func (f *operatorFlags) run(ctx context.Context) error {
 
 	defer goruntime.KeepAlive(thrift(slog.New(logr.ToSlogHandler(log))))
 	policyMetrics := controllers.NewMetrics(programVersion())
-	manager, err := f.newManager(policyMetrics)
+	health := watches.New(clock.RealClock{})
+	metrics.Registry.MustRegister(health)
+	manager, err := f.newManager(policyMetrics, health)
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
 	if err := policyMetrics.Watch(ctx, manager.GetCache()); err != nil {
 		return fmt.Errorf("set up the metrics: %w", err)
 	}
-	mirrors, err := controllers.NewMirrors(manager.GetConfig(), f.watchNamespaces...)
+	mirrors, err := controllers.NewMirrors(manager.GetConfig(), health, f.watchNamespaces...)
 	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
@@ -120,7 +124,8 @@ func (f *operatorFlags) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if err := manager.AddReadyzCheck("caches", filled); err != nil {
+	err = errors.Join(manager.AddReadyzCheck("caches", filled), manager.AddReadyzCheck("watches", health.Check))
+	if err != nil {
 		return fmt.Errorf("set up the operator: %w", err)
 	}
 	return manager.Start(ctx)
@@ -138,7 +143,7 @@ func (f *operatorFlags) check() error {
 	return nil
 }
 
-func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Manager, error) {
+func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics, health *watches.Health) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	// Only what the operator speaks of: all that Kubernetes has takes megabytes.
 	known := runtime.SchemeBuilder{
@@ -158,6 +163,7 @@ func (f *operatorFlags) newManager(policyMetrics *controllers.Metrics) (ctrl.Man
 			ByObject: controllers.CacheObjects(), DefaultNamespaces: f.namespaces(),
 			// Reading what is not cached is a mistake that would otherwise have all of it cached.
 			ReaderFailOnMissingInformer: true,
+			NewInformer:                 health.NewInformer,
 		},
 		// A standby replica has its caches filled before it is elected.
 		Controller:              config.Controller{EnableWarmup: &warmup},

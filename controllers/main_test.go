@@ -25,6 +25,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/controllers/watches"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -106,7 +107,7 @@ func newOperator(ctx context.Context) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	mirrors, err := NewMirrors(manager.GetConfig())
+	mirrors, err := NewMirrors(manager.GetConfig(), watches.New(clock.RealClock{}))
 	if err != nil {
 		return nil, err
 	}

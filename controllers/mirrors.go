@@ -16,6 +16,7 @@ import (
 	typedbatchv1 "k8s.io/client-go/kubernetes/typed/batch/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -23,6 +24,7 @@ import (
 
 	"appliance.io/backup-operator/controllers/holders"
 	"appliance.io/backup-operator/controllers/mirror"
+	"appliance.io/backup-operator/controllers/watches"
 )
 
 // Mirrors are the operator's records of CronJobs, of claims, and of others' pods that hold claims. They are much smaller
@@ -33,8 +35,8 @@ type Mirrors struct {
 	holders  *holders.Holders
 }
 
-// NewMirrors makes Mirrors of what is in these namespaces; in all when there are none.
-func NewMirrors(config *rest.Config, namespaces ...string) (*Mirrors, error) {
+// NewMirrors makes Mirrors of what is in these namespaces; in all when there are none. health observes their watches.
+func NewMirrors(config *rest.Config, health *watches.Health, namespaces ...string) (*Mirrors, error) {
 	config = rest.CopyConfig(config)
 	// Protobuf is read several times faster than JSON, and with far less garbage.
 	config.ContentType = runtime.ContentTypeProtobuf
@@ -47,12 +49,16 @@ func NewMirrors(config *rest.Config, namespaces ...string) (*Mirrors, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client for CronJobs: %w", err)
 	}
-	cronJobs := mirror.NewListWatch(batch.RESTClient(), "cronjobs", nil)
-	claims := mirror.NewListWatch(core.RESTClient(), "persistentvolumeclaims", nil)
+	observed := func(kind string, objects mirror.ListWatch) mirror.ListWatch {
+		return func(namespace string) *toolscache.ListWatch { return health.Observe(kind, objects(namespace)) }
+	}
+	cronJobs := observed("CronJob", mirror.NewListWatch(batch.RESTClient(), "cronjobs", nil))
+	claims := observed("PersistentVolumeClaim", mirror.NewListWatch(core.RESTClient(), "persistentvolumeclaims", nil))
+	pods := observed("Pod", holders.Pods(core.RESTClient()))
 	return &Mirrors{
 		cronJobs: mirror.New(cronJobKind(), cronJobs, namespaces...),
 		claims:   mirror.New(claimKind(), claims, namespaces...),
-		holders:  holders.New(core.RESTClient(), namespaces...),
+		holders:  holders.New(pods, namespaces...),
 	}, nil
 }
 

@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
+	"appliance.io/backup-operator/controllers/watches"
 	"appliance.io/backup-operator/test/controlplane"
 )
 
@@ -21,7 +23,7 @@ import (
 // known.
 func filledFrom(t *testing.T, config *rest.Config) healthz.Checker {
 	t.Helper()
-	mirrors, err := NewMirrors(config)
+	mirrors, err := NewMirrors(config, watches.New(clock.RealClock{}))
 	if err != nil {
 		t.Fatal(err)
 	}

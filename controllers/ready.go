@@ -19,8 +19,8 @@ import (
 )
 
 // Filled makes a check that passes once the operator knows all that it goes by: the caches and the mirrors are filled. A
-// replica that passes it can work as soon as it is elected. It goes on passing while the API server is away, because what
-// is known stays known.
+// replica that passes it can work as soon as it is elected. It passes even while the
+// API server is away, because what is known stays known: watches.Health is for that.
 func (r *BackupPolicyReconciler) Filled(ctx context.Context, informers cache.Informers) (healthz.Checker, error) {
 	synced := map[string]func() bool{}
 	for name, object := range map[string]client.Object{

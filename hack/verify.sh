@@ -128,6 +128,7 @@ walls=(
   "controllers controllers appliance.io/backup-operator/internal/archive"
   "controllers controllers appliance.io/backup-operator/internal/runner"
   "holders controllers/holders appliance.io/backup-operator/internal/report"
+  "watches controllers/watches appliance.io/backup-operator/api/v1alpha1"
   "mirror controllers/mirror appliance.io/backup-operator/api/v1alpha1"
   "report internal/report appliance.io/backup-operator/internal/treetest"
   "restore internal/restore appliance.io/backup-operator/internal/catalog"

@@ -29,10 +29,13 @@ import (
 // Holders knows which pods hold which claims. It is a Runnable of a manager, and works in every replica.
 type Holders struct{ pods *mirror.Mirror[record] }
 
-// New makes Holders that look at the pods of these namespaces, of all when there are none, by a client of the core API.
-func New(client cache.Getter, namespaces ...string) *Holders {
-	return &Holders{mirror.New(kind(), mirror.NewListWatch(client, "pods", narrow), namespaces...)}
+// New makes Holders that look at the pods of these namespaces, of all when there are none.
+func New(pods mirror.ListWatch, namespaces ...string) *Holders {
+	return &Holders{mirror.New(kind(), pods, namespaces...)}
 }
+
+// Pods lists and watches the pods that may hold claims, by a client of the core API.
+func Pods(client cache.Getter) mirror.ListWatch { return mirror.NewListWatch(client, "pods", narrow) }
 
 // Fixed makes Holders that know these pods for ever, as if they were all that there is: for tests.
 func Fixed(pods iter.Seq[*corev1.Pod]) *Holders { return &Holders{mirror.Fixed(kind(), pods)} }

@@ -69,7 +69,7 @@ func TestTheServerLeavesOutWhatHoldsNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- New(client.RESTClient(), "moon").Start(ctx) }()
+	go func() { ended <- New(Pods(client.RESTClient()), "moon").Start(ctx) }()
 	request := <-asked
 	cancel()
 	if err := <-ended; err != nil {

@@ -15,17 +15,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 	"sigs.k8s.io/yaml"
+
+	"appliance.io/backup-operator/controllers/watches"
 )
 
 const dashboardPath = "../../config/grafana/dashboard.json"
@@ -44,7 +49,11 @@ func exposition(t *testing.T) string {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	own, err := metrics.Registry.Gather()
+	health := watches.New(clock.RealClock{})
+	health.Observe("BackupPolicy", &cache.ListWatch{})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(health)
+	own, err := prometheus.Gatherers{metrics.Registry, registry}.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

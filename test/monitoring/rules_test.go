@@ -92,6 +92,13 @@ func leading(value string) string {
 		`leader_election_master_status{name="backup-operator.backup.appliance.io"} ` + value + "\n"
 }
 
+// blind is what the operator serves of its watches, in minutes for which one of them has failed.
+func blind(minutes int) string {
+	return served() + "# TYPE backup_operator_watch_failing_seconds gauge\n" +
+		fmt.Sprintf("backup_operator_watch_failing_seconds{kind=%q} %d\n", "BackupPolicy", 60*minutes) +
+		fmt.Sprintf("backup_operator_watch_failing_seconds{kind=%q} 0\n", "Job")
+}
+
 // erring is what controller-runtime serves of errors.
 func erring(count int) string {
 	return served() + "# TYPE controller_runtime_reconcile_errors_total counter\n" +

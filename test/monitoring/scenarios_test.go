@@ -154,6 +154,15 @@ var scenarios = []scenario{
 		says: map[string]string{"BackupOperatorWithoutLeader": "All replicas of the backup operator stand by and none leads. Backups go on by their schedules, but " +
 			"nobody learns how they fare, and changed settings do not come into force."},
 	}, {
+		name:   "a watch fails",
+		phases: append(blindUntil(30), phase{hour, blind(0)}),
+		quiet:  7 * minutes, fires: 9 * minutes, clears: 31 * minutes,
+		says: map[string]string{"BackupOperatorWatchFailing": "The backup operator has been unable to watch what it needs for 9m 0s. Backups run by " +
+			"their schedules, but the status and the metrics of policies are out of date, and changed settings do not take effect."},
+	}, {
+		name:   "a watch fails for a moment",
+		phases: append(blindUntil(4), phase{hour, blind(0)}),
+	}, {
 		name:   "the API refuses something now and again",
 		phases: append(erringUntil(2*hours), phase{3 * hours, erring(120)}),
 		quiet:  38 * minutes, fires: 45 * minutes, clears: 2*hours + 16*minutes,
@@ -163,6 +172,15 @@ var scenarios = []scenario{
 		name:   "the API refuses something once",
 		phases: []phase{{hour, erring(0)}, {3 * hours, erring(1)}},
 	},
+}
+
+// blindUntil has a watch fail from the beginning on.
+func blindUntil(end int) []phase {
+	var phases []phase
+	for minute := range end {
+		phases = append(phases, phase{time.Duration(minute+1) * minutes, blind(minute)})
+	}
+	return phases
 }
 
 // erringUntil has one error more each ten minutes.
