@@ -4,11 +4,14 @@
 package charts
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 func TestValues(t *testing.T) {
@@ -146,20 +149,42 @@ func TestPolicyRolesAreAggregatedUnlessToldNot(t *testing.T) {
 
 func TestSchemaRefuses(t *testing.T) {
 	for set, want := range map[string]string{
-		"replica=2":                                  "replica",
-		"image.tag=has space":                        "/image/tag",
-		"image.digest=sha256:short":                  "/image/digest",
-		"image.repository=":                          "/image/repository",
-		"logging.level=loud":                         "/logging/level",
-		"leaderElection.leaseDuration=1":             "/leaderElection/leaseDuration",
-		"leaderElection.leaseDuration=500ms":         "/leaderElection/leaseDuration",
-		"replicas=2,leaderElection.enabled=false":    "leaderElection.enabled is false",
-		"watchNamespaces={Not_A_Name}":               "/watchNamespaces/0",
-		"metrics.serviceMonitor.on=true":             "/metrics/serviceMonitor",
-		"allowHostPath=perhaps":                      "/allowHostPath",
-		"metrics.dashboard.on=true":                  "/metrics/dashboard",
-		"metrics.prometheusRule.runbookPrefix=docs/": "/metrics/prometheusRule/runbookPrefix",
-		"startGrace=soon":                            "/startGrace",
+		"replica=2":                                                    "replica",
+		"image.tag=has space":                                          "/image/tag",
+		"image.digest=sha256:short":                                    "/image/digest",
+		"image.repository=":                                            "/image/repository",
+		"logging.level=loud":                                           "/logging/level",
+		"leaderElection.leaseDuration=1":                               "/leaderElection/leaseDuration",
+		"leaderElection.leaseDuration=500ms":                           "/leaderElection/leaseDuration",
+		"replicas=2,leaderElection.enabled=false":                      "leaderElection.enabled is false",
+		"watchNamespaces={Not_A_Name}":                                 "/watchNamespaces/0",
+		"metrics.serviceMonitor.on=true":                               "/metrics/serviceMonitor",
+		"allowHostPath=perhaps":                                        "/allowHostPath",
+		"metrics.dashboard.on=true":                                    "/metrics/dashboard",
+		"metrics.prometheusRule.runbookPrefix=docs/":                   "/metrics/prometheusRule/runbookPrefix",
+		"startGrace=soon":                                              "/startGrace",
+		"startGrace=0s":                                                "/startGrace",
+		"startGrace=0h0m":                                              "/startGrace",
+		"startGrace=99999999h":                                         "/startGrace",
+		"leaderElection.leaseDuration=0s":                              "/leaderElection/leaseDuration",
+		"leaderElection.leaseDuration=99999999h":                       "/leaderElection/leaseDuration",
+		"replicas=1000":                                                "/replicas",
+		"image.repository=Team/Operator":                               "/image/repository",
+		"runner.image=registry.example.com/Runner":                     "/runner/image",
+		"imagePullSecrets[0].name=Pull":                                "/imagePullSecrets/0/name",
+		"fullnameOverride=Store":                                       "/fullnameOverride",
+		"nameOverride=Store":                                           "/nameOverride",
+		"serviceAccount.name=Store":                                    "/serviceAccount/name",
+		"priorityClassName=High":                                       "/priorityClassName",
+		"podLabels.app\\.kubernetes\\.io/name=other":                   "/podLabels",
+		"podLabels.tier=not a label":                                   "/podLabels/tier",
+		"nodeSelector.disk=a b":                                        "/nodeSelector/disk",
+		"resources.limits.memory=much":                                 "/resources/limits/memory",
+		"metrics=null":                                                 "metrics",
+		"networkPolicy.enabled=true,networkPolicy.from=null":           "networkPolicy.from must name at least one peer",
+		"podAnnotations.kubectl\\.kubernetes\\.io/default-container=x": "/podAnnotations",
+		"metrics.serviceMonitor.interval=0s":                           "/metrics/serviceMonitor/interval",
+		"metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.labels.helm\\.sh/chart=x": "/metrics/serviceMonitor/labels",
 	} {
 		t.Run(set, func(t *testing.T) {
 			_, err := helmTemplate(t, "--set", set)
@@ -171,4 +196,54 @@ func TestSchemaRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnEmptyNetworkPolicyIsRefused, for without peers it would let everybody in.
+func TestAnEmptyNetworkPolicyIsRefused(t *testing.T) {
+	_, err := helmTemplate(t, "--set-json", `networkPolicy={"enabled":true,"from":[]}`)
+	if err == nil || !strings.Contains(err.Error(), "/networkPolicy/from") {
+		t.Errorf("the chart says %v", err)
+	}
+}
+
+// TestWhateverTheSchemaAcceptsRenders puts strange values in place of each value of values.yaml. Each is refused by the
+// schema or by a message of the chart, or what is rendered is YAML.
+func TestWhateverTheSchemaAcceptsRenders(t *testing.T) {
+	content, err := os.ReadFile("backup-operator/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		t.Fatal(err)
+	}
+	on := filepath.Join(t.TempDir(), "on.yaml")
+	write(t, on, `{crds: {install: false}, networkPolicy: {enabled: true}, metrics: {serviceMonitor: {enabled: true},
+		prometheusRule: {enabled: true}, dashboard: {enabled: true}}}`)
+	strange := []string{`null`, `"a: b\n- c"`, `"Upper_Case"`, `-1`, `1e300`, `true`, `[]`, `{"a":null}`,
+		`"` + strings.Repeat("a", 300) + `"`}
+	for _, path := range paths("", values) {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			for _, value := range strange {
+				_, err := helmTemplate(t, "--values", on, "--set-json", path+"="+value)
+				if err != nil && !strings.Contains(err.Error(), "values don't meet the specifications of the schema") &&
+					!strings.Contains(err.Error(), "execution error at") {
+					t.Errorf("%s=%s: %v", path, value, err)
+				}
+			}
+		})
+	}
+}
+
+// paths are those of all values below, objects included.
+func paths(prefix string, values map[string]any) []string {
+	var all []string
+	for name, value := range values {
+		all = append(all, prefix+name)
+		if below, ok := value.(map[string]any); ok && !strings.Contains(name, "abels") {
+			all = append(all, paths(prefix+name+".", below)...)
+		}
+	}
+	return all
 }
