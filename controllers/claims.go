@@ -29,6 +29,8 @@ type claim struct {
 	volumeMode       *corev1.PersistentVolumeMode
 	// phase is empty where it is not known.
 	phase corev1.PersistentVolumeClaimPhase
+	// terminating reports whether the claim is being deleted. Pods that mount it do not start any more.
+	terminating bool
 	// holders are the pods of others that mount it, oldest first.
 	holders []holders.Pod
 }
@@ -45,6 +47,7 @@ type claimText struct {
 	size                         int64
 	sizeFormat                   resource.Format
 	storageClassName, volumeMode optional
+	terminating                  bool
 }
 
 // optional is a string that may be absent.
@@ -88,6 +91,7 @@ func claimRecordOf(object *corev1.PersistentVolumeClaim) *claimRecord {
 	return &claimRecord{unique.Make(claimText{
 		accessModes: strings.Join(words, modeSeparator), phase: object.Status.Phase, size: size.Value(), sizeFormat: size.Format,
 		storageClassName: optionalOf(object.Spec.StorageClassName), volumeMode: optionalOf(object.Spec.VolumeMode),
+		terminating: object.DeletionTimestamp != nil,
 	})}
 }
 
@@ -96,6 +100,7 @@ func (r *claimRecord) claim() claim {
 	text := r.text.Value()
 	c := claim{
 		phase:            text.phase,
+		terminating:      text.terminating,
 		size:             *resource.NewQuantity(text.size, text.sizeFormat),
 		storageClassName: text.storageClassName.pointer(),
 		volumeMode:       (*corev1.PersistentVolumeMode)(text.volumeMode.pointer()),

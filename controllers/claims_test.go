@@ -45,6 +45,8 @@ func TestWhatIsKeptOfAClaimIsWhatRunsGoBy(t *testing.T) {
 	if diff := cmp.Diff(want, asKept(full), unexported); diff != "" {
 		t.Error(diff)
 	}
+	full.DeletionTimestamp = &metav1.Time{Time: start}
+	want.terminating = true
 	full.Status.AccessModes, full.Spec.StorageClassName, full.Spec.VolumeMode = nil, ptr.To(""), nil
 	want.accessModes, want.storageClassName, want.volumeMode = full.Spec.AccessModes, ptr.To(""), nil
 	if diff := cmp.Diff(want, asKept(full), unexported); diff != "" {

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 )
@@ -24,6 +25,9 @@ func withObstacles(r readiness, spec *backupv1alpha1.BackupPolicySpec, claims ma
 		return waitingForClaims(r, missing)
 	}
 	f := lostClaims(spec, claims)
+	if f == nil {
+		f = unmountableClaims(spec, claims)
+	}
 	if f == nil {
 		f = forOnePod(spec, claims)
 	}
@@ -55,6 +59,23 @@ func lostClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) 
 	}
 	return &fault{backupv1alpha1.ReasonClaimLost, fmt.Sprintf("the PersistentVolume of the claim %s does not exist any more, so "+
 		"runs can't start: create the claim again with a volume that exists, or name another claim", strings.Join(lost, ", "))}
+}
+
+// unmountableClaims is the fault of claims that exist but that no run can mount, nor a clone of them.
+func unmountableClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) *fault {
+	for _, name := range claimNames(spec) {
+		c := claims[name]
+		if c.terminating {
+			return &fault{backupv1alpha1.ReasonClaimTerminating, fmt.Sprintf(
+				"the claim %s is being deleted, so runs can't start: name another claim, or create it again once it is gone", name)}
+		}
+		if ptr.Deref(c.volumeMode, corev1.PersistentVolumeFilesystem) == corev1.PersistentVolumeBlock {
+			return &fault{backupv1alpha1.ReasonClaimBlockMode, fmt.Sprintf(
+				"the claim %s has the volumeMode Block, so it holds no files, and runs can't mount it: name a claim with the "+
+					"volumeMode Filesystem", name)}
+		}
+	}
+	return nil
 }
 
 // forOnePod is the fault of claims that only one pod at a time can mount. A source is the appliance's, and a run that had

@@ -74,6 +74,21 @@ func TestObstacles(t *testing.T) {
 			mend:   storeIn("backups"),
 			reason: "ClaimReadWriteOncePod", words: []string{"claim backups", "pod browser"},
 		},
+		"a claim that is being deleted": {
+			claims: map[string]claim{"data": heldBy(rwo), "logs": {terminating: true}}, reason: "ClaimTerminating",
+			words: []string{"claim logs"},
+		},
+		"a claim without files": {
+			claims: map[string]claim{"data": heldBy(rwo), "logs": {volumeMode: ptr.To(corev1.PersistentVolumeBlock)}},
+			reason: "ClaimBlockMode", words: []string{"claim logs", "volumeMode Filesystem"},
+		},
+		"a claim without files, cloned": {
+			claims: map[string]claim{"data": {volumeMode: ptr.To(corev1.PersistentVolumeBlock)}, "logs": heldBy(rwo)},
+			reason: "ClaimBlockMode", words: []string{"claim data"},
+			mend: func(s *backupv1alpha1.BackupPolicySpec) {
+				s.ApplicationBackup.Volumes[0].CopyMethod = backupv1alpha1.CopyMethodClone
+			},
+		},
 		"a claim that is missing": {
 			claims: map[string]claim{"data": heldBy(rwop)}, reason: "ClaimNotFound", words: []string{"logs"},
 		},

@@ -56,8 +56,7 @@ func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) 
 	location := time.UTC
 	if timeZone != "" {
 		var err error
-		// The empty name and Local would mean the operator's own zone, which is nobody's business.
-		if location, err = loadLocation(timeZone); err != nil || timeZone == "Local" {
+		if location, err = loadLocation(timeZone); err != nil || noTimeZone.MatchString(timeZone) {
 			return nil, &scheduleError{backupv1alpha1.ReasonInvalidTimeZone, fmt.Sprintf(
 				"timeZone %q is not in the tz database: use a name such as America/Sao_Paulo, Europe/Berlin or Etc/UTC",
 				timeZone)}
@@ -83,6 +82,11 @@ func parseSchedule(schedule, timeZone, seed string) (*Schedule, *scheduleError) 
 	}
 	return &Schedule{Line: line, location: location, cron: parsed}, nil
 }
+
+// noTimeZone are names that Go may load a time zone by and that name none: that of the machine, which differs between the
+// operator and kube-controller-manager; what stands for a zone not set yet; and the databases with other clocks or copies of
+// the zones, which only some machines have.
+var noTimeZone = regexp.MustCompile(`(?i)^(local|localtime|factory|posixrules|posix/.*|right/.*)$`)
 
 // locations are the time zones that have been read, by name: each takes kilobytes, and many policies share one. There are
 // only as many as the tz database has names.

@@ -51,6 +51,12 @@ func TestParseScheduleRefuses(t *testing.T) {
 		{"@every 12h", "", backupv1alpha1.ReasonInvalidSchedule, "H H/12 * * *"},
 		{"0 5 * * *", "Mars/Olympus", backupv1alpha1.ReasonInvalidTimeZone, "Mars/Olympus"},
 		{"0 5 * * *", "Local", backupv1alpha1.ReasonInvalidTimeZone, "Local"},
+		{"0 5 * * *", "local", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
+		{"0 5 * * *", "localtime", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
+		{"0 5 * * *", "Factory", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
+		{"0 5 * * *", "posixrules", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
+		{"0 5 * * *", "posix/Europe/Berlin", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
+		{"0 5 * * *", "right/Europe/Berlin", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
 		{"0 5 * * *", "../etc/passwd", backupv1alpha1.ReasonInvalidTimeZone, "tz database"},
 	} {
 		_, err := parseSchedule(c.schedule, c.zone, "a/b")

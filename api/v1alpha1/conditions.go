@@ -51,6 +51,10 @@ const (
 	ReasonClaimNotFound = "ClaimNotFound"
 	// ReasonClaimLost: the volume of a PersistentVolumeClaim that the policy names does not exist any more.
 	ReasonClaimLost = "ClaimLost"
+	// ReasonClaimTerminating: a PersistentVolumeClaim that the policy names is being deleted.
+	ReasonClaimTerminating = "ClaimTerminating"
+	// ReasonClaimBlockMode: a PersistentVolumeClaim that the policy names has the volumeMode Block.
+	ReasonClaimBlockMode = "ClaimBlockMode"
 	// ReasonVolumesOnDifferentNodes: volumes that only one node at a time can mount are in use on different nodes, so no
 	// pod can mount them all.
 	ReasonVolumesOnDifferentNodes = "VolumesOnDifferentNodes"
