@@ -43,8 +43,9 @@ func (c conditions) get(conditionType string) *metav1.Condition {
 // setFromRun sets a condition that speaks of a run. One that says the same already stays as it is, and with it the
 // generation that it was said of: after the settings have changed, it is the old ones that a run speaks for.
 func (c conditions) setFromRun(conditionType string, status metav1.ConditionStatus, reason, message string) {
-	known := c.get(conditionType)
-	if known == nil || known.Status != status || known.Reason != validReason(reason) || known.Message != cut(message, maxConditionMessage) {
+	reason, message = validReason(reason), cut(message, maxConditionMessage)
+	if known := c.get(conditionType); known == nil || known.Status != status || known.Reason != reason ||
+		known.Message != message {
 		c.set(conditionType, status, reason, message)
 	}
 }

@@ -53,34 +53,62 @@ func EncodeWithin(r Report, limit int) ([]byte, error) {
 		if err != nil || len(b) <= limit {
 			return b, err
 		}
-		switch {
-		case r.Backups != nil && len(r.Backups.Newest) > 0:
-			r.Backups.Newest = r.Backups.Newest[:len(r.Backups.Newest)-1]
-		case r.Warnings != nil && len(r.Warnings.First) > 0:
-			r.Warnings.First = r.Warnings.First[:len(r.Warnings.First)-1]
-		case longestFinding(r.Findings) > maxMessage/8:
-			r.Findings = shortenFindings(r.Findings, longestFinding(r.Findings)/2)
-		case len(r.Message) > maxMessage/8:
-			// JSON escapes can blow a text up sixfold.
-			r.Message = shorten(r.Message, len(r.Message)/2)
-		case r.Sync != nil && len(r.Sync.Message) > maxMessage/8:
-			r.Sync.Message = shorten(r.Sync.Message, len(r.Sync.Message)/2)
-		case len(r.Findings) > 0:
-			r.Findings = r.Findings[:len(r.Findings)-1]
-		case r.Backups != nil:
-			r.Backups, r.Storage = nil, nil
-		case r.Archive != nil && r.Archive.Reuse != nil:
-			r.Archive.Reuse = nil
-		case !r.StartTime.IsZero() || r.Warnings != nil:
-			r.StartTime, r.CompletionTime, r.Warnings = time.Time{}, time.Time{}, nil
-		case len(r.Message) > maxMessage/32:
-			r.Message = shorten(r.Message, len(r.Message)/2)
-		case r.Sync != nil && len(r.Sync.Message) > maxMessage/32:
-			r.Sync.Message = shorten(r.Sync.Message, len(r.Sync.Message)/2)
-		default:
+		if !slices.ContainsFunc(cuts, func(cut func(*Report) bool) bool { return cut(&r) }) {
 			return nil, fmt.Errorf("the report takes %d bytes and no more than %d fit", len(b), limit)
 		}
 	}
+}
+
+// cuts each take something out of a report, the least worth first. They return false if there is nothing to take.
+var cuts = []func(r *Report) bool{
+	func(r *Report) bool { return r.Backups != nil && cutLast(&r.Backups.Newest) },
+	func(r *Report) bool { return r.Warnings != nil && cutLast(&r.Warnings.First) },
+	func(r *Report) bool {
+		longest := longestFinding(r.Findings)
+		r.Findings = shortenFindings(r.Findings, max(longest/2, maxMessage/8))
+		return longest > maxMessage/8
+	},
+	// JSON escapes can blow a text up sixfold.
+	func(r *Report) bool { return halve(&r.Message, maxMessage/8) },
+	func(r *Report) bool { return r.Sync != nil && halve(&r.Sync.Message, maxMessage/8) },
+	func(r *Report) bool { return cutLast(&r.Findings) },
+	func(r *Report) bool {
+		had := r.Backups != nil || r.Storage != nil
+		r.Backups, r.Storage = nil, nil
+		return had
+	},
+	func(r *Report) bool {
+		had := r.Archive != nil && r.Archive.Reuse != nil
+		if had {
+			r.Archive.Reuse = nil
+		}
+		return had
+	},
+	func(r *Report) bool {
+		had := !r.StartTime.IsZero() || r.Warnings != nil
+		r.StartTime, r.CompletionTime, r.Warnings = time.Time{}, time.Time{}, nil
+		return had
+	},
+	func(r *Report) bool { return halve(&r.Message, maxMessage/32) },
+	func(r *Report) bool { return r.Sync != nil && halve(&r.Sync.Message, maxMessage/32) },
+}
+
+// cutLast takes the last one out of a list.
+func cutLast[T any](list *[]T) bool {
+	if len(*list) == 0 {
+		return false
+	}
+	*list = (*list)[:len(*list)-1]
+	return true
+}
+
+// halve takes half of a text away, unless it is short already.
+func halve(text *string, short int) bool {
+	if len(*text) <= short {
+		return false
+	}
+	*text = shorten(*text, len(*text)/2)
+	return true
 }
 
 // clone returns a copy that shares nothing with the report.
@@ -102,7 +130,7 @@ func Decode(message string) (Report, error) {
 	case message == "":
 		return Report{}, fmt.Errorf("%w: it is empty", ErrNoReport)
 	case len(message) > MaxBytes || !utf8.ValidString(message):
-		return Report{}, fmt.Errorf("%w: it has %d bytes, of which at most %d can be, or is not UTF-8", ErrNoReport, len(message), MaxBytes)
+		return Report{}, fmt.Errorf("%w: its %d bytes are more than %d, or not UTF-8", ErrNoReport, len(message), MaxBytes)
 	}
 	var r Report
 	if err := json.Unmarshal([]byte(message), &r); err != nil {

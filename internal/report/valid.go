@@ -32,6 +32,14 @@ type stringRule struct {
 	repair func(s string) string
 }
 
+// allows reports whether a string is valid in a field with these tags.
+func (r stringRule) allows(s string, tag reflect.StructTag) bool {
+	if s == "" {
+		return r.mayBeEmpty || strings.HasSuffix(tag.Get("json"), ",omitempty")
+	}
+	return r.valid(s)
+}
+
 // stringRules are the rules by the value of the tag "check".
 var stringRules = map[string]stringRule{
 	// text is shown to people, on one line.
@@ -121,8 +129,7 @@ func checkValue(v reflect.Value, path string, tag reflect.StructTag) error {
 		if v.Kind() != reflect.String || !known {
 			return fmt.Errorf("%s: there is no rule for a %s with the tag check:%q", path, v.Type(), tag.Get("check"))
 		}
-		leftOut := strings.HasSuffix(tag.Get("json"), ",omitempty")
-		valid = v.String() == "" && (rule.mayBeEmpty || leftOut) || v.String() != "" && rule.valid(v.String())
+		valid = rule.allows(v.String(), tag)
 	}
 	if !valid {
 		return fmt.Errorf("%s is %.100q", path, fmt.Sprint(v.Interface()))

@@ -66,7 +66,7 @@ type process struct {
 	dead  bool
 }
 
-func newProcess(t *testing.T, direct client.WithWatch, f fault) *process {
+func newProcess(direct client.WithWatch, f fault) *process {
 	p := &process{fault: f}
 	faulty := interceptor.NewClient(direct, p.calling())
 	p.BackupPolicyReconciler = &controllers.BackupPolicyReconciler{

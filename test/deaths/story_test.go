@@ -50,7 +50,7 @@ type spec = backupv1alpha1.BackupPolicySpec
 // play plays the story with one fault in it. After each step it has the operator work as it is told to.
 func play(t *testing.T, c client.WithWatch, f fault, work func(*stage)) *stage {
 	t.Helper()
-	s := &stage{t: t, client: c, process: newProcess(t, c, f), old: controllers.FixedMirrors()}
+	s := &stage{t: t, client: c, process: newProcess(c, f), old: controllers.FixedMirrors()}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "deaths-"}}
 	s.must(s.client.Create(t.Context(), ns))
 	s.policy = &backupv1alpha1.BackupPolicy{
@@ -91,7 +91,7 @@ func (s *stage) settle() {
 		switch {
 		case s.process.dead:
 			s.calls = append(s.calls, s.process.calls...)
-			s.process = newProcess(s.t, s.client, fault{})
+			s.process = newProcess(s.client, fault{})
 		case err == nil && s.process.objectsWritten() == before && (result.RequeueAfter == 0 || result.RequeueAfter > time.Second):
 			return
 		}
