@@ -18,6 +18,7 @@ import (
 	"appliance.io/backup-operator/internal/report"
 	"appliance.io/backup-operator/internal/restore"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 // latest and all are what stands for backups in place of a name.
@@ -191,7 +192,9 @@ func exitOf(cmd *cobra.Command, err error) error {
 	if errors.As(err, &invalid) {
 		exit = report.ExitInvalid
 	}
+	err = archive.ExplainOpenFiles(err)
 	for _, lasting := range []error{
+		unix.EMFILE, // The next try would have the same limit.
 		archive.ErrNotArchive, archive.ErrTruncated, archive.ErrFutureFormat, archive.ErrNoIndex, archive.ErrDamaged,
 		restore.ErrInvalidTarget, restore.ErrInvalidPattern, restore.ErrNoMatch, restore.ErrConflict, restore.ErrMalformed,
 	} {

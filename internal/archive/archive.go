@@ -185,6 +185,9 @@ type Warning struct {
 	Kind WarningKind
 	// Err is the details for people, may be empty.
 	Err string
+
+	// shortage is set if it isn't about the file at all (see isShortage): the archive can't be made.
+	shortage error
 }
 
 // Progress is how far Write has come. All numbers grow only.

@@ -55,6 +55,9 @@ func (j *journal) note(path string, kind WarningKind, err error) {
 	if err != nil {
 		w.Err = err.Error()
 	}
+	if isShortage(err) {
+		w.shortage = err
+	}
 	j.warnings = append(j.warnings, w)
 }
 

@@ -140,6 +140,11 @@ func (p *pipeline) write() {
 // put writes a frame, or what there is of it, and tells of it.
 func (p *pipeline) put(f *frame) error {
 	f.finish()
+	for i := range f.warnings {
+		if err := f.warnings[i].shortage; err != nil {
+			return err
+		}
+	}
 	// A block of the index holds frames that follow each other, and a file that goes on needs its block: nothing comes
 	// between its frames, whatever there is to be reported meanwhile.
 	if f.chunk.isZero() && !f.isEmpty() {

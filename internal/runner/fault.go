@@ -59,6 +59,11 @@ func asFault(ctx context.Context, err error, otherwise report.Reason) *fault {
 		return settingsFault(report.ReasonDirectoryOwned, err)
 	case errors.Is(err, catalog.ErrLocked):
 		return &fault{reason: report.ReasonLocked, err: err}
+	case errors.Is(err, unix.EMFILE):
+		// The next try would have the same limit.
+		return settingsFault(otherwise, archive.ExplainOpenFiles(err))
+	case errors.Is(err, unix.ENFILE):
+		return &fault{reason: otherwise, err: archive.ExplainOpenFiles(err)}
 	case errors.Is(err, archive.ErrInvalidExclude):
 		return settingsFault(report.ReasonInvalidSettings, fmt.Errorf("--exclude: %w", err))
 	case errors.Is(err, archive.ErrInvalidSource):
