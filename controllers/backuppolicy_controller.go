@@ -194,7 +194,8 @@ func (r *BackupPolicyReconciler) writeStatus(
 	if err != nil {
 		if f := refusal("status", err); f.reason == backupv1alpha1.ReasonOperatorNotPermitted {
 			// The status can't say it.
-			_ = r.emit(ctx, policy, []news{{corev1.EventTypeWarning, f.reason, actionReconcile, cut(f.message, maxEventNote), f.reason}})
+			note := cut(f.message, maxEventNote)
+			_ = r.emit(ctx, policy, []news{{corev1.EventTypeWarning, f.reason, actionReconcile, note, f.reason}})
 		}
 		r.unsent.put(key, late) // All others are found again.
 		return false, err

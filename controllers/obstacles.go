@@ -57,8 +57,9 @@ func lostClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]claim) 
 	if len(lost) == 0 {
 		return nil
 	}
-	return &fault{backupv1alpha1.ReasonClaimLost, fmt.Sprintf("the PersistentVolume of the claim %s does not exist any more, so "+
-		"runs can't start: create the claim again with a volume that exists, or name another claim", strings.Join(lost, ", "))}
+	return &fault{backupv1alpha1.ReasonClaimLost, fmt.Sprintf(
+		"the PersistentVolume of the claim %s does not exist any more, so runs can't start: create the claim again with a "+
+			"volume that exists, or name another claim", strings.Join(lost, ", "))}
 }
 
 // unmountableClaims is the fault of claims that exist but that no run can mount, nor a clone of them.

@@ -41,8 +41,8 @@ func (r *BackupPolicyReconciler) forgetPastTimes(
 	return client.IgnoreNotFound(r.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), FieldOwner))
 }
 
-// unscheduled is the present second, or the next one where a run could be due at the present one: the times of runs are whole
-// minutes, and this one must be told from them.
+// unscheduled is the present second, or the next one where a run could be due at the present one: the times of runs are
+// whole minutes, and this one must be told from them.
 func unscheduled(now time.Time) time.Time {
 	now = now.Truncate(time.Second)
 	if isScheduled(now) {

@@ -53,7 +53,7 @@ func worstOf(status *backupv1alpha1.BackupPolicyStatus, unbound []string) backup
 func worstOfRuns(status *backupv1alpha1.BackupPolicyStatus) backupv1alpha1.Protection {
 	backup := conditionOf(status, backupv1alpha1.ConditionBackupSucceeded)
 	p := backupv1alpha1.Protection{Message: backup.Message}
-	last := status.LastRun
+	last, unusual := status.LastRun, conditionOf(status, backupv1alpha1.ConditionUnusual)
 	sync := meta.FindStatusCondition(status.Conditions, backupv1alpha1.ConditionSynchronized)
 	switch {
 	case last == nil:
@@ -67,6 +67,8 @@ func worstOfRuns(status *backupv1alpha1.BackupPolicyStatus) backupv1alpha1.Prote
 		p.State = backupv1alpha1.ProtectionFailing
 	case backup.Status != metav1.ConditionTrue:
 		p.State = backupv1alpha1.ProtectionUnknown
+	case unusual.Status == metav1.ConditionTrue:
+		p.State, p.Message = backupv1alpha1.ProtectionUnusual, unusual.Message
 	case sync != nil && sync.Status != metav1.ConditionTrue:
 		p.State, p.Message = backupv1alpha1.ProtectionNotSynchronized, sync.Message
 	case len(last.Findings) > 0:
@@ -99,8 +101,8 @@ func findingsMessage(findings []backupv1alpha1.Finding) string {
 }
 
 func unboundMessage(claims []string) string {
-	return fmt.Sprintf("not bound to a volume yet: the claim %s; kubectl describe pvc says why: a claim whose storage class waits "+
-		"for its first consumer is bound when the first run starts, any other needs a volume or a provisioner",
+	return fmt.Sprintf("not bound to a volume yet: the claim %s; kubectl describe pvc says why: a claim whose storage class "+
+		"waits for its first consumer is bound when the first run starts, any other needs a volume or a provisioner",
 		strings.Join(claims, ", "))
 }
 
@@ -114,6 +116,9 @@ func unboundClaims(spec *backupv1alpha1.BackupPolicySpec, claims map[string]clai
 
 // deletingProtection is that of a policy whose deletion waits, for a Job of its own for example.
 func deletingProtection() *backupv1alpha1.Protection {
-	return &backupv1alpha1.Protection{State: backupv1alpha1.ProtectionDeleting, Message: "the policy is being deleted, and its " +
-		"CronJob with it: no more backups are made, and those that there are stay"}
+	return &backupv1alpha1.Protection{
+		State: backupv1alpha1.ProtectionDeleting,
+		Message: "the policy is being deleted, and its CronJob with it: no more backups are made, and those that there are " +
+			"stay",
+	}
 }

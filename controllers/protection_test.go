@@ -67,6 +67,7 @@ func aspects() [][]truth {
 			}},
 			runTruth("Protected", 0, "Succeeded", metav1.ConditionTrue),
 		},
+		{conditionTruth("Unusual", 42, "Unusual", metav1.ConditionTrue, "SourceShrank"), nothing(0)},
 		{
 			conditionTruth("NotSynchronized", 40, "Synchronized", metav1.ConditionFalse, "SyncFailed"),
 			conditionTruth("NotSynchronized", 40, "Synchronized", metav1.ConditionUnknown, "NoRunYet"),
@@ -103,7 +104,7 @@ func TestTheStatusColumnIsTheWorstThatIsTrue(t *testing.T) {
 				unbound = []string{"data"}
 			}
 			// Before the first run there is nothing to synchronize and to find.
-			counts := !noRunYet || one.state != "NotSynchronized" && one.state != "Warning"
+			counts := !noRunYet || one.severity < 30 || one.severity > 42
 			if counts && one.severity > worst.severity {
 				worst = one
 			}
@@ -119,7 +120,7 @@ func TestTheStatusColumnIsTheWorstThatIsTrue(t *testing.T) {
 		}
 	})
 	for _, state := range []backupv1alpha1.ProtectionState{
-		"NotReady", "Delayed", "Disabled", "Suspended", "Unbound", "Failing", "Incomplete", "Unknown", "NotSynchronized",
+		"NotReady", "Delayed", "Disabled", "Suspended", "Unbound", "Failing", "Incomplete", "Unknown", "Unusual", "NotSynchronized",
 		"Warning", "Running", "Pending", "Protected",
 	} {
 		if !seen[state] {

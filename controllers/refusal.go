@@ -38,7 +38,7 @@ func refusal(object string, err error) *fault {
 }
 
 // unauthorized is how the API server says that the client lacks a permission, whatever authorizer it asks, from
-// https://github.com/kubernetes/kubernetes/blob/v1.37.0/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go.
+// https://github.com/kubernetes/apiserver/blob/v0.37.0/pkg/endpoints/handlers/responsewriters/errors.go.
 // The same status, Forbidden, is what admission answers to settings that it doesn't allow.
 var unauthorized = regexp.MustCompile(`User "[^"]*" cannot [a-z]+ (resource|path) `)
 
@@ -83,8 +83,8 @@ var refusals = []struct {
 	},
 	{
 		regexp.MustCompile(`admission webhook .* denied the request|ValidatingAdmissionPolicy '`),
-		"an admission policy of this cluster does not allow it: set in spec.job what the policy asks for, or ask whoever runs it " +
-			"for an exception",
+		"an admission policy of this cluster does not allow it: set in spec.job what the policy asks for, or ask whoever " +
+			"runs it for an exception",
 	},
 	{
 		regexp.MustCompile(`service account .* not found|serviceaccount "[^"]*" not found`),

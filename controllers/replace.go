@@ -101,7 +101,8 @@ func neverStarted(job *batchv1.Job, pods []corev1.Pod) bool {
 	}
 	return !slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
 		started := func(s corev1.ContainerStatus) bool {
-			return s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil || s.RestartCount > 0
+			return s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil ||
+				s.RestartCount > 0
 		}
 		return podEnded(&pod) || slices.ContainsFunc(pod.Status.InitContainerStatuses, started) ||
 			slices.ContainsFunc(pod.Status.ContainerStatuses, started)

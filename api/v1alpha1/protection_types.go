@@ -16,6 +16,7 @@ type Protection struct {
 	// Failing (the last run failed);
 	// Incomplete (the last backup lacks something);
 	// Unknown (the last run ended without a result);
+	// Unusual (the last backup lacks much that earlier ones hold);
 	// NotSynchronized (rsyncDirectory does not hold what it should);
 	// Warning (the last backup is complete, but its run found something wrong);
 	// Running (a run is active);
@@ -25,6 +26,7 @@ type Protection struct {
 	State ProtectionState `json:"state,omitempty"`
 
 	// message is what the state means here and, unless all is well, what to do.
+	// +kubebuilder:validation:MaxLength=32768
 	// +optional
 	Message string `json:"message,omitempty"`
 }
@@ -56,6 +58,8 @@ const (
 	ProtectionIncomplete ProtectionState = "Incomplete"
 	// ProtectionUnknown means that nobody knows how the last run went.
 	ProtectionUnknown ProtectionState = "Unknown"
+	// ProtectionUnusual means that the condition Unusual is True.
+	ProtectionUnusual ProtectionState = "Unusual"
 	// ProtectionNotSynchronized means that the last backup is complete, but that the condition Synchronized is not True.
 	ProtectionNotSynchronized ProtectionState = "NotSynchronized"
 	// ProtectionWarning means that the last run succeeded and has findings.
