@@ -16,7 +16,8 @@ import (
 )
 
 // applyCronJob applies the CronJob by server-side apply, unless the current one already has every field as wanted and no
-// other of ours. What the API server adds by default is not compared, because it isn't ours.
+// other of ours, and removes what others have added to its spec. What the API server adds by default is not compared, because
+// it isn't ours.
 func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
 	if current.awaitsAdoption {
 		adopted, err := r.adoptCronJob(ctx, wanted)
@@ -31,9 +32,19 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
-	if current.own == wantedOwn {
-		return nil
+	if current.own != wantedOwn {
+		if err := r.applyAll(ctx, wanted, current); err != nil {
+			return err
+		}
 	}
+	if current.hasAdded {
+		return r.removeAddedFields(ctx, wanted, current.uid)
+	}
+	return nil
+}
+
+// applyAll applies all fields of the CronJob.
+func (r *BackupPolicyReconciler) applyAll(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
 	if err := r.forgetPastTimes(ctx, wanted, current); err != nil {
 		return asReplaced(wanted, err)
 	}

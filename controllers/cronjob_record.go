@@ -30,6 +30,8 @@ type cronJobRecord struct {
 	created, lastScheduleTime int64
 	// own is the digest of what is the operator's own; zero until its fields are adopted.
 	own digest
+	// hasAdded reports whether others have added fields to its spec.
+	hasAdded bool
 	// awaitsAdoption says that the operator has created it and that its fields don't belong to server-side apply yet.
 	awaitsAdoption bool
 }
@@ -79,6 +81,7 @@ func cronJobRecordOf(object *batchv1.CronJob) *cronJobRecord {
 	}
 	if !c.awaitsAdoption {
 		c.own, _ = ownDigest(object)
+		c.hasAdded = hasAddedFields(object)
 	}
 	return c
 }
