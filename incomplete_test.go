@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,11 +51,14 @@ func incompleteBackup(t *testing.T) (directory, name string) {
 func command(t *testing.T, args ...string) (exit exitStatus, stdout, stderr string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	root := newRootCommand()
-	root.SetArgs(args)
-	root.SetOut(&out)
-	root.SetErr(&errOut)
-	if err := root.ExecuteContext(t.Context()); err != nil && !errors.As(err, &exit) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	// Of this name, the test program is this program. In this process, the command would lower its priority for good.
+	cmd.Args[0] = "backup-operator"
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	var failed *exec.ExitError
+	if err := cmd.Run(); errors.As(err, &failed) {
+		exit = exitStatus(failed.ExitCode())
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	return exit, out.String(), errOut.String()
