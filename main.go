@@ -18,7 +18,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	if status, done := supervise(os.Args); done {
+		os.Exit(status)
+	}
+	becomeWorker()
+	os.Exit(handOver(run()))
+}
 
 // run is the program from its arguments to its exit status.
 func run() int {

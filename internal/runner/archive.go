@@ -40,7 +40,10 @@ func (r *run) archive(ctx context.Context) error {
 		return nil
 	}
 	now := r.now().UTC()
-	pending, err := catalog.Create(r.config.Directory, r.config.Prefix, now, r.mirror.fileNames())
+	mirrored := r.mirror.fileNames()
+	pending, err := look(r.storage, func() (*catalog.NewBackup, error) {
+		return catalog.Create(r.config.Directory, r.config.Prefix, now, mirrored)
+	})
 	if err != nil {
 		return err
 	}
@@ -135,7 +138,7 @@ func (r *run) explainWrite(pending *catalog.NewBackup, err error) error {
 	if !isNoSpace(err) {
 		return fmt.Errorf("the archive %s could not be written, and nothing is left of it: %w", pending.Name(), err)
 	}
-	space, spaceErr := catalog.MeasureSpace(r.config.Directory)
+	space, spaceErr := r.storage.space()
 	free := "an unknown amount"
 	if spaceErr == nil {
 		free = humanBytes(space.Free)

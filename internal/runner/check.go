@@ -41,7 +41,8 @@ func (r *run) checkSettings(ctx context.Context) error {
 		return settingsFault(report.ReasonInvalidSettings, err)
 	}
 	// If the owner can't be read now, the step that needs the directory says so.
-	if err := catalog.CheckOwner(c.Directory, c.Prefix, c.Policy); err != nil && !isFileError(err) {
+	err := r.storage.do(func() error { return catalog.CheckOwner(c.Directory, c.Prefix, c.Policy) })
+	if err != nil && !isFileError(err) {
 		return ownerFault(r.storage.flag, c.Directory, err)
 	}
 	if r.mirror == nil {
@@ -98,7 +99,7 @@ func (r *run) check(ctx context.Context) error {
 	r.here = listing
 	if full == nil && r.resume() {
 		// That attempt may have ended before the archive's name was on disk.
-		return catalog.SyncDirectory(r.config.Directory)
+		return r.storage.do(func() error { return catalog.SyncDirectory(r.config.Directory) })
 	}
 	r.openPrevious()
 	if err := r.checkRoom(ctx); err != nil {
@@ -112,7 +113,7 @@ func (r *run) check(ctx context.Context) error {
 // sources. It is left out where there would be room for all that their file systems can hold, and an earlier archive
 // tells how much there is to be done.
 func (r *run) checkRoom(ctx context.Context) error {
-	space, err := catalog.MeasureSpace(r.config.Directory)
+	space, err := r.storage.space()
 	if err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func (r *run) checkRoom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if space, err = catalog.MeasureSpace(r.config.Directory); err != nil {
+	if space, err = r.storage.space(); err != nil {
 		return err
 	}
 	r.log.Info("measured the sources", "files", r.measurement.Files, "bytes", r.measurement.Bytes,

@@ -16,7 +16,7 @@ const patience = 10
 // directory is a directory of backups that a run works in, as long as it answers.
 type directory struct {
 	place
-	// limit is AnswerTimeout, or 0 for a directory that is guarded otherwise.
+	// limit is AnswerTimeout.
 	limit time.Duration
 	// silent is why nobody looks at the directory any more; nil as long as it answers.
 	silent error
@@ -36,15 +36,25 @@ func look[T any](d *directory, do func() (T, error)) (T, error) {
 		return none, d.silent
 	}
 	value, err := catalog.Within(d.path, patience*d.limit, do)
+	d.note(err)
+	return value, err
+}
+
+// note keeps everyone from looking at the directory any more if an error says that it doesn't answer.
+func (d *directory) note(err error) {
 	var silent *catalog.NoAnswerError
 	if errors.As(err, &silent) {
 		d.silent = silent
 	}
-	return value, err
 }
 
 // do is look without a result.
 func (d *directory) do(do func() error) error {
 	_, err := look(d, func() (struct{}, error) { return struct{}{}, do() })
 	return err
+}
+
+// space is the space of the directory's file system.
+func (d *directory) space() (catalog.Space, error) {
+	return look(d, func() (catalog.Space, error) { return catalog.MeasureSpace(d.path) })
 }

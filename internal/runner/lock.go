@@ -54,6 +54,7 @@ func (r *run) lockDirectory(ctx context.Context, d *directory, timeout time.Dura
 		r.waits = append(r.waits, wait)
 	}
 	if err != nil {
+		d.note(err)
 		if isFileError(err) {
 			return nil, directoryFault(d.flag, d.path, err)
 		}

@@ -32,7 +32,7 @@ var whole = share{0, 1}
 // VerifyRuns runs.
 func (r *run) mendMirror(ctx context.Context, sent []catalog.Backup, receiving string) error {
 	flawed, err := r.flawed(ctx, sent, func(rank int) share {
-		of := int64(max(r.config.VerifyRuns, 1))
+		of := int64(r.config.verifyRuns())
 		return share{int64(rank) % of, of}
 	})
 	if err != nil || len(flawed) == 0 {

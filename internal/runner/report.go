@@ -83,7 +83,7 @@ func (r *run) describeDirectories() {
 	if err == nil {
 		r.report.Backups = r.sumUp(here)
 	}
-	if space, err := catalog.MeasureSpace(r.config.Directory); err == nil {
+	if space, err := r.storage.space(); err == nil {
 		r.report.Storage = &report.Space{Free: space.Free, Total: space.Total}
 	}
 	var mirror []catalog.Backup

@@ -5,6 +5,7 @@ package runner
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"appliance.io/backup-operator/internal/archive"
@@ -24,7 +25,7 @@ func (r *run) openPrevious() {
 		r.log.Info("there is no earlier archive to reuse anything from")
 		return
 	}
-	f, err := catalog.Open(r.config.Directory, b)
+	f, err := look(r.storage, func() (*os.File, error) { return catalog.Open(r.config.Directory, b) })
 	if err != nil {
 		r.log.Warn("the earlier archive can't be reused", "previous", b.File, "error", err)
 		return

@@ -89,8 +89,7 @@ func newRun(config Config, env Environment) *run {
 	config.Sources = slices.Clone(config.Sources)
 	r := &run{
 		config: config, log: env.Log, now: env.Now, commit: (*catalog.NewBackup).Commit,
-		// The whole run is watched for whether the backup directory answers.
-		storage:  &directory{place: place{"--directory", config.Directory}},
+		storage:  &directory{place: place{"--directory", config.Directory}, limit: config.AnswerTimeout},
 		mirror:   newMirror(&config),
 		examined: map[string]catalog.Backup{},
 	}
@@ -160,7 +159,7 @@ func (r *run) step(ctx context.Context, name string, otherwise report.Reason, do
 func (r *run) release() {
 	err := r.mirror.release()
 	if r.held != nil {
-		err = errors.Join(err, r.held.Release())
+		err = errors.Join(err, r.storage.do(r.held.Release))
 	}
 	if err != nil {
 		r.log.Warn("releasing a lock", "error", err)

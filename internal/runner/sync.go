@@ -102,7 +102,7 @@ func (r *run) checkMirrorSpace(need int64) error {
 	if need == 0 {
 		return nil
 	}
-	space, err := look(&r.mirror.directory, func() (catalog.Space, error) { return catalog.MeasureSpace(r.mirror.path) })
+	space, err := r.mirror.space()
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (r *run) send(ctx context.Context, backups []catalog.Backup, receiving stri
 func (r *run) explainSend(err error) error {
 	var failed *rsync.Error
 	if errors.As(err, &failed) && failed.NoSpace() {
-		space, spaceErr := look(&r.mirror.directory, func() (catalog.Space, error) { return catalog.MeasureSpace(r.mirror.path) })
+		space, spaceErr := r.mirror.space()
 		if spaceErr == nil {
 			return fmt.Errorf("--rsync-directory %s ran out of space, %s are free now: free some space or keep fewer backups: %w",
 				r.config.RsyncDirectory, humanBytes(space.Free), err)

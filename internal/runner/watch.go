@@ -45,6 +45,7 @@ func (r *run) watched(parent context.Context) (report.Report, int) {
 		exit   int
 	}
 	r.keep()
+	watches, paths := r.watches(), strings.Join(r.paths(), ", ") // Before the steps find out what the sources really are.
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	ended := make(chan ending, 1)
@@ -53,7 +54,7 @@ func (r *run) watched(parent context.Context) (report.Report, int) {
 		ended <- ending{report, exit}
 	}()
 	silent := make(chan *fault, 1)
-	for _, w := range r.watches() {
+	for _, w := range watches {
 		go w.watch(ctx, silent)
 	}
 	var why *fault
@@ -64,9 +65,9 @@ func (r *run) watched(parent context.Context) (report.Report, int) {
 		cancel(why)
 	case <-ctx.Done():
 		why = &fault{reason: report.ReasonInterrupted, err: fmt.Errorf("the run was told to stop, and waits for a file system "+
-			"that does not answer: check %s", strings.Join(r.paths(), ", "))}
+			"that does not answer: check %s", paths)}
 	}
-	clock := time.NewTimer(stopGrace)
+	clock := time.NewTimer(min(stopGrace, patience*r.config.AnswerTimeout))
 	defer clock.Stop()
 	select {
 	case e := <-ended:
@@ -83,7 +84,8 @@ func (r *run) leave(why *fault) (report.Report, int) {
 		config: r.config, log: r.log, now: r.now, report: known.report, made: known.made, waits: known.waits,
 		faults: append(known.faults, why),
 	}
-	return rest.report, rest.conclude()
+	exit := rest.conclude()
+	return rest.report, exit
 }
 
 // paths are the directories that the run looks at.
@@ -106,13 +108,15 @@ type watch struct {
 	fault    func(error) *fault
 }
 
-// watches are what the steps of a run may wait for without a limit. The mirror isn't among them.
+// watches are what a run reads and writes for as long as it takes, without a limit for each call. The mirror isn't among
+// them.
 func (r *run) watches() []watch {
 	interval := r.config.AnswerTimeout
 	list := []watch{{
 		path: r.config.Directory, interval: interval,
 		probe: func() {
 			_ = catalog.Probe(r.config.Directory, 0)
+			_ = catalog.CheckOwner(r.config.Directory, r.config.Prefix, r.config.Policy)
 			if lock := r.beating.Load(); lock != nil {
 				lock.Beat()
 			}

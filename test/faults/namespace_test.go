@@ -28,7 +28,7 @@ func inNamespace(t *testing.T) bool {
 		}
 		return true
 	}
-	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
+	cmd := exec.Command(os.Args[0], "-test.v", "-test.parallel=8", "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), insideVariable+"="+t.Name(), "FAULTS_PROGRAM="+program)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	if uid, gid := os.Getuid(), os.Getgid(); uid != 0 {
