@@ -138,11 +138,10 @@ func (d *directory) admit(name string) error {
 	return nil
 }
 
-// refuses names an entry that a directory doesn't admit.
-func (p *planner) refuses(parent *directory, m *member) bool {
-	reason := parent.admit(m.name)
+// refused names an entry that can't be restored, if there is a reason, and reports whether that is so.
+func (p *planner) refused(path string, reason error) bool {
 	if reason != nil {
-		p.r.ledger.note(m.path, Failed, reason)
+		p.r.ledger.note(path, Failed, reason)
 	}
 	return reason != nil
 }

@@ -286,10 +286,8 @@ func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) erro
 		return err
 	}
 	m := member{entry: *e, at: at, name: baseName(e.Path), path: e.Path}
-	if e.Type != index.Directory {
-		if p.refuses(parent, &m) {
-			return nil
-		}
+	if e.Type != index.Directory && p.refused(e.Path, parent.admit(m.name)) {
+		return nil
 	}
 	switch {
 	case e.Type == index.Directory:
@@ -297,8 +295,7 @@ func (p *planner) want(e *index.Entry, members *[]member, at, beyond int64) erro
 		if err != nil {
 			return err
 		}
-		if self.refused != nil {
-			p.r.ledger.note(e.Path, Failed, self.refused)
+		if p.refused(e.Path, self.refused) {
 			return nil
 		}
 		self.wanted = true
