@@ -155,6 +155,9 @@ const (
 	// Damaged: a part of the previous archive isn't what was written there. Nothing is missing in the new one, into which
 	// that part comes from the source once more; but the previous one's medium is to be looked at.
 	Damaged WarningKind = "Damaged"
+	// NotReused: a part of the previous archive couldn't be taken over, though nothing says that it is damaged: it couldn't
+	// be reached, or a file in it was changed meanwhile. Nothing is missing in the new one.
+	NotReused WarningKind = "NotReused"
 )
 
 // WarningCounts is the number of warnings of each kind. Sockets are counted in Summary.Skipped only.
@@ -168,11 +171,13 @@ type WarningCounts struct {
 	Destination int64 `json:"destination,omitempty"`
 	Emptied     int64 `json:"emptied,omitempty"`
 	Damaged     int64 `json:"damaged,omitempty"`
+	NotReused   int64 `json:"notReused,omitempty"`
 }
 
 // Total is the number of warnings of all kinds.
 func (c WarningCounts) Total() int64 {
-	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Destination + c.Emptied + c.Damaged
+	return c.Changed + c.Grew + c.Shrank + c.Vanished + c.Unreadable + c.Itself + c.Destination + c.Emptied + c.Damaged +
+		c.NotReused
 }
 
 // Warning is something noticed about one file, or a source as a whole, that did not stop the archive.

@@ -37,7 +37,7 @@ func (j *journal) enter(e index.Entry, mark int) {
 // judge gives an entry's flags when warnings were noted while it was made.
 func judge(flags index.Flags, warnings []Warning) index.Flags {
 	for i := range warnings {
-		if warnings[i].Kind == Damaged {
+		if k := warnings[i].Kind; k == Damaged || k == NotReused {
 			continue // That is about the previous archive.
 		}
 		flags &^= index.Settled

@@ -198,6 +198,9 @@ func (g *grouper) big(m *member) bool {
 	defer again.release()
 	g.current.members = append(g.current.members, *m)
 	g.flush()
+	if entry.Data == 0 {
+		return g.err == nil // A file that is nothing but a hole: its headers are all there is.
+	}
 	g.each(entry.Data, func(f *frame) {
 		f.chunk.item, f.chunk.entry = again, &entry
 		f.chunk.item.parent = again.parent.use()

@@ -6,6 +6,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -26,6 +27,9 @@ type previous struct {
 // the new one already. The archive must be made again without it.
 var errPrevious = errors.New("the previous archive can't be relied on")
 
+// errChanged means that somebody wrote to the previous archive.
+var errChanged = errors.New("it was changed while it was read")
+
 // distrustedError means that a file can't be taken over from the previous archive after all, of which something is in the
 // new one already. The archive must be made again without that.
 type distrustedError struct {
@@ -34,7 +38,7 @@ type distrustedError struct {
 }
 
 func (e *distrustedError) Error() string {
-	return fmt.Sprintf("%s can't be read in place of a damaged part of the previous archive: %v", e.path, e.err)
+	return fmt.Sprintf("%s can't be read in place of a part of the previous archive: %v", e.path, e.err)
 }
 
 func (e *distrustedError) Unwrap() error { return e.err }
@@ -64,9 +68,22 @@ func openPrevious(f *os.File, level int) *previous {
 
 func (p *previous) name() string { return filepath.Base(p.file.Name()) }
 
-// describe says whose fault something is.
-func (p *previous) describe(err error) error {
-	return fmt.Errorf("the previous archive %s: %w; look at the health of its storage", p.name(), err)
+// trouble is what an error of reading the previous archive means, and the error with whose it is. Only bytes that are not
+// those that were written, or that the disk has lost, are damage, and an archive that somebody changes.
+func (p *previous) trouble(err error) (WarningKind, error) {
+	kind := troubleKind(err)
+	err = fmt.Errorf("the previous archive %s: %w", p.name(), err)
+	if kind == Damaged {
+		err = fmt.Errorf("%w; check the health of its storage", err)
+	}
+	return kind, err
+}
+
+func troubleKind(err error) WarningKind {
+	if isDamage(err) || errors.Is(err, ErrTruncated) || errors.Is(err, io.EOF) || errors.Is(err, errChanged) {
+		return Damaged
+	}
+	return NotReused
 }
 
 func (p *previous) close() {
@@ -83,7 +100,7 @@ func (p *previous) check() error {
 	}
 	now, err := fstat(int(p.file.Fd()))
 	if err == nil && (now.size != p.stat.size || now.mtime != p.stat.mtime) {
-		err = errors.New("it was changed while it was read")
+		err = errChanged
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", errPrevious, p.name(), err)

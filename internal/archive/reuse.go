@@ -42,8 +42,9 @@ func (r *Reuse) add(f *frame) {
 
 // noteFailure tells that the archive is made once more, without the previous one or a part of it.
 func noteFailure(failed error, summary *Summary, warn func(Warning)) {
-	summary.warn(Damaged)
+	kind := troubleKind(failed)
+	summary.warn(kind)
 	if warn != nil {
-		warn(Warning{Path: ".", Kind: Damaged, Err: failed.Error() + "; the archive was made once more"})
+		warn(Warning{Path: ".", Kind: kind, Err: failed.Error() + "; the archive was made once more"})
 	}
 }

@@ -52,6 +52,8 @@ func (s *Summary) warn(kind WarningKind) {
 		s.Warnings.Emptied++
 	case Damaged:
 		s.Warnings.Damaged++
+	case NotReused:
+		s.Warnings.NotReused++
 	case Skipped:
 		s.Skipped++
 	}

@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"fmt"
 	"hash/crc32"
 
 	"appliance.io/backup-operator/internal/archive/index"
@@ -25,6 +26,9 @@ func (w *worker) build(f *frame) error {
 		return nil
 	}
 	if err := f.assemble(); err != nil {
+		if f.damaged {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return err
 	}
 	if len(f.in) == 0 {
@@ -79,7 +83,7 @@ func (w *worker) compare(f *frame) bool {
 	var err error
 	w.content, err = w.old.archive.decoder.Content(w.content[:0], w.stored, f.old.Frame)
 	if err != nil {
-		f.noteDamage(w.old, err)
+		f.noteTrouble(w.old, err)
 		return false
 	}
 	if !f.sameContent(w.content) {
@@ -94,7 +98,7 @@ func (w *worker) read(f *frame) bool {
 	var err error
 	w.stored, err = w.old.archive.ReadStored(reuse(w.stored), f.old.offset, f.old.Frame)
 	if err != nil {
-		f.noteDamage(w.old, err)
+		f.noteTrouble(w.old, err)
 		return false
 	}
 	f.checked = true
@@ -117,10 +121,11 @@ func (f *frame) take(age uint8) {
 	f.info.Age, f.info.Entries = age, len(f.entries)
 }
 
-// noteDamage notes that the previous archive can't give what it should hold.
-func (f *frame) noteDamage(p *previous, err error) {
-	f.damaged = true
-	f.note(f.firstPath(), Damaged, p.describe(err))
+// noteTrouble notes that the previous archive can't give what it should hold.
+func (f *frame) noteTrouble(p *previous, err error) {
+	kind, err := p.trouble(err)
+	f.damaged = kind == Damaged
+	f.note(f.firstPath(), kind, err)
 }
 
 // firstPath is a path by which people know what a frame holds.

@@ -229,7 +229,10 @@ func (w *writer) end(p *pipeline) error {
 func walkAll(p *pipeline, trees []*tree, old *previous, self fileID) error {
 	for i, t := range trees {
 		g := &grouper{source: i, output: self, acquire: p.acquire, submit: p.submit}
-		g.old = old.cursorOf(t.name, func(err error) { g.note(t.name, Damaged, old.describe(err)) })
+		g.old = old.cursorOf(t.name, func(err error) {
+			kind, err := old.trouble(err)
+			g.note(t.name, kind, err)
+		})
 		err := t.walkAhead(p.ctx, g)
 		g.flush()
 		if err == nil {

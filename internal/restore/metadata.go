@@ -60,14 +60,14 @@ func named(dir int, name string, path int) handle {
 // can't be set is noted, and doesn't end the restore; an error is one that does.
 func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarstream.Header, dropOld bool) error {
 	r.ledger.touch(path)
-	var failed error
+	var failed problems
 	mode := e.Mode
 	try := func(what string, err error) error {
 		if err != nil && !concernsOneFile(err) {
 			return fmt.Errorf("set %s of %q: %w", what, path, err)
 		}
 		if err != nil {
-			failed = errors.Join(failed, os.NewSyscallError("set "+what, err))
+			failed.add(os.NewSyscallError("set "+what, err))
 		}
 		return nil
 	}
@@ -92,8 +92,8 @@ func (r *restorer) describe(h handle, path string, e *index.Entry, header *tarst
 			return err
 		}
 	}
-	if failed != nil {
-		r.ledger.note(path, Partial, failed)
+	if err := failed.err(); err != nil {
+		r.ledger.note(path, Partial, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package restore
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,11 +44,10 @@ func TestWhatIsFoundByItsPathLiesInItsFrame(t *testing.T) {
 	}
 }
 
-// Other file systems take longer names and bigger values of attributes.
+// Other file systems take other names and bigger values of attributes.
 func TestAnAttributeThatDoesNotFitCostsItself(t *testing.T) {
 	for name, record := range map[string][2]string{
-		"name":  {"SCHILY.xattr.user." + strings.Repeat("n", 300), "v"},
-		"value": {"SCHILY.xattr.user.x", strings.Repeat("v", 1<<20)},
+		"none":  {"SCHILY.xattr.nonesuch.x", "v"},
 		"space": {"SCHILY.xattr.user.x", strings.Repeat("v", 60<<10)}, // more than ext4 takes, and not more than XFS does
 	} {
 		e := regular("data/x", "content")
@@ -60,6 +60,22 @@ func TestAnAttributeThatDoesNotFitCostsItself(t *testing.T) {
 		if content, err := os.ReadFile(target + "/data/x"); err != nil || string(content) != "content" {
 			t.Errorf("%s: %q, %v", name, content, err)
 		}
+	}
+}
+
+// TestManyAttributesCostTheirEntryOnly: a forged entry must not keep a restore busy, and is no reason not to restore the
+// others.
+func TestManyAttributesCostTheirEntryOnly(t *testing.T) {
+	var records []string
+	for i := range 200_000 {
+		records = append(records, fmt.Sprintf("SCHILY.xattr.user.%06d", i), "")
+	}
+	forged := regular("data/x", "content")
+	forged.headers = tarHeaders(&forged.Entry, records...)
+	file := newForgery().add(t, directoryEntry("data"), forged).add(t, regular("data/y", "honest")).finish(t)
+	got, err := restoreInto(t, openForged(t, file), Options{Target: t.TempDir()})
+	if err != nil || !got.warned(Lost, "data/x") || got.Files != 1 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

@@ -35,7 +35,7 @@ type warningList struct {
 }
 
 func (w *warningLog) add(warning archive.Warning) {
-	if warning.Kind == archive.Damaged && warning.Source == "" {
+	if isOfEarlier(warning.Kind) && warning.Source == "" {
 		// The archive is made once more, without the earlier one, and all else will be told once more.
 		*w = warningLog{log: w.log}
 	}
@@ -80,10 +80,15 @@ func makesIncomplete(kind archive.WarningKind) bool {
 	return kind == archive.Unreadable || kind == archive.Shrank || kind == archive.Emptied
 }
 
+// isOfEarlier reports whether a warning is about the earlier archive.
+func isOfEarlier(kind archive.WarningKind) bool {
+	return kind == archive.Damaged || kind == archive.NotReused
+}
+
 // describeWarning is a warning as a sentence. Names in it may be any bytes; what is reported is text.
 func describeWarning(w archive.Warning) string {
 	subject := w.Source + "/" + w.Path
-	if w.Kind == archive.Damaged {
+	if isOfEarlier(w.Kind) {
 		subject = "the archive before"
 	}
 	text := fmt.Sprintf("%s: %s", subject, strings.ToLower(string(w.Kind)))

@@ -16,6 +16,8 @@ const (
 	MaxFrames = 1024
 	// MaxContent is how many bytes of the tar stream a frame may hold.
 	MaxContent = 1 << 30
+	// MaxBlocks is how many blocks a directory may have: a thousand million entries.
+	MaxBlocks = 1 << 20
 	// MaxPaths is how many bytes the paths of a block may have together. It bounds the memory that a block takes whose
 	// paths share long beginnings.
 	MaxPaths = 16 << 20
@@ -162,7 +164,9 @@ func (d *decoder) entry(previous string) Entry {
 	}
 	shared := d.number("shared part of a path", uint64(len(previous)))
 	if d.err == nil {
-		e.Path = previous[:shared] + d.string("path")
+		if e.Path = previous[:shared] + d.string("path"); len(e.Path) > maxPath {
+			d.fail("its path is too long")
+		}
 	}
 	e.Mode = uint32(d.number("mode", 0o7777))
 	e.UID, e.GID = uint32(d.number("uid", 1<<32-1)), uint32(d.number("gid", 1<<32-1))

@@ -10,7 +10,8 @@ import (
 )
 
 // maxPath is the length of the longest path or link; the kernel takes 4,096 bytes at once, but trees can be deeper.
-const maxPath = 1 << 20
+// Writers leave out what is deeper than that.
+const maxPath = 64 << 10
 
 // decoder takes bytes apart. After the first error it gives zeros, so that callers look at the error once, at the end.
 type decoder struct {

@@ -41,7 +41,7 @@ func DecodeDirectory(raw []byte, size int64) ([]BlockRef, error) {
 	d := decoder{rest: raw}
 	var blocks []BlockRef
 	var before BlockRef
-	for range d.count("blocks", 1<<31) {
+	for range d.count("blocks", MaxBlocks) {
 		if d.err != nil {
 			break
 		}

@@ -15,8 +15,14 @@ var errACL = errors.New("not an access control list")
 // noID is what the kernel has for the identity of entries that have none.
 const noID = 1<<32 - 1
 
+// maxACLEntries is how many entries fit into the biggest attribute: eight bytes each.
+const maxACLEntries = maxXattrValue / 8
+
 // parseACL turns an access control list from text, one entry per line, into the kernel's form.
 func parseACL(text string) ([]byte, error) {
+	if strings.Count(text, "\n") > maxACLEntries {
+		return nil, errACL
+	}
 	acl := binary.LittleEndian.AppendUint32(nil, 2)
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		parts := strings.Split(line, ":")

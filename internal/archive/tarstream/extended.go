@@ -23,6 +23,7 @@ type extended struct {
 	mtimeValue             index.Time
 	sparseMajor            bool
 	realSize               int64
+	xattrNames             int // the bytes of the names of all attributes so far
 }
 
 // parse reads the extended header whose block is given from rest. Attributes go into h.
@@ -99,13 +100,31 @@ func (x *extended) take(key string, value []byte, h *Header) (err error) {
 	default:
 		if name, ok := strings.CutPrefix(key, xattrPrefix); ok {
 			name = strings.NewReplacer("%3D", "=", "%25", "%").Replace(name)
-			if name == "" || strings.IndexByte(name, 0) >= 0 {
-				return errors.New("not the name of an attribute")
-			}
-			h.Xattrs = append(h.Xattrs, Xattr{Name: name, Value: value})
+			return x.takeXattr(name, value, h)
 		}
 	}
 	return err
+}
+
+// Limits of the kernel's. No file has more, so more is not an archive's: a forged entry with any number of attributes would
+// keep a restore busy for as long as it likes.
+const (
+	maxXattrName  = 255
+	maxXattrNames = 64 << 10 // of all names of a file, with a NUL each
+	maxXattrValue = 64 << 10
+)
+
+// takeXattr takes an extended attribute.
+func (x *extended) takeXattr(name string, value []byte, h *Header) error {
+	x.xattrNames += len(name) + 1
+	switch {
+	case name == "" || strings.IndexByte(name, 0) >= 0:
+		return errors.New("not the name of an attribute")
+	case len(name) > maxXattrName || x.xattrNames > maxXattrNames || len(value) > maxXattrValue:
+		return errors.New("more attributes than a file can have")
+	}
+	h.Xattrs = append(h.Xattrs, Xattr{Name: name, Value: value})
+	return nil
 }
 
 // override puts what the extended header says in place of what the header says.

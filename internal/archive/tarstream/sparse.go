@@ -9,6 +9,9 @@ import (
 	"sort"
 )
 
+// maxExtents is how many extents the map of a sparse file has at most, with an empty one at its end.
+const maxExtents = 16<<10 + 1
+
 var errSparseMap = errors.New("the map of a sparse file isn't one")
 
 // parseMap reads the map of a sparse file, in the format that GNU tar calls 1.0: how many extents there are, then the
@@ -17,7 +20,7 @@ func (h *Header) parseMap(b []byte) ([]byte, error) {
 	text := b
 	count, text, err := takeLine(text)
 	// A line has two bytes at least, and an extent two lines.
-	if err != nil || count > int64(len(text)/4) {
+	if err != nil || count > min(maxExtents, int64(len(text)/4)) {
 		return nil, errSparseMap
 	}
 	h.Extents = make([]Extent, 0, count)

@@ -128,35 +128,59 @@ func malformed() map[string][]byte {
 	broken := bytes.Clone(plain)
 	broken[0]++
 	return map[string][]byte{
-		"nothing":                  nil,
-		"half a block":             plain[:256],
-		"a wrong sum":              broken,
-		"only an extended header":  pax("path", "x"),
-		"two extended headers":     append(pax("path", "x"), with("path", "y")...),
-		"something after it":       append(bytes.Clone(plain), plain...),
-		"a bad number":             block('0', "x", 0, func(b []byte) { copy(b[108:], "0009") }),
-		"a mode of more bits":      block('0', "x", 0, func(b []byte) { copy(b[100:], "0100644") }),
-		"a negative size":          block('0', "x", 0, func(b []byte) { copy(b[124:], bytes.Repeat([]byte{0xFF}, 12)) }),
-		"a size beyond all":        block('0', "x", 0, func(b []byte) { copy(b[124:], "\x80\x01"+strings.Repeat("\xFF", 10)) }),
-		"a directory with data":    block('5', "x/", 5),
-		"records beyond the end":   block('x', "x", 1<<20),
-		"a record without an end":  append(paxOf([]byte("12 path=data")), plain...),
-		"a record of no length":    append(paxOf([]byte("path=data\n")), plain...),
-		"a record that is too big": append(paxOf([]byte("99 path=data\n")), plain...),
-		"a record without a key":   append(paxOf([]byte("5 =x\n")), plain...),
-		"a record of length 1":     append(paxOf([]byte("1 path=x\n")), plain...),
-		"a time of words":          with("mtime", "now"),
-		"a time of 10 digits":      with("mtime", "1.0000000001"),
-		"an owner beyond all":      with("uid", "4294967296"),
-		"a list of words":          with("SCHILY.acl.access", "everybody"),
-		"a list of strangers":      with("SCHILY.acl.access", "user:me:rwx"),
-		"a list of many rights":    with("SCHILY.acl.access", "user::rwxs"),
-		"an attribute of no name":  with("SCHILY.xattr.", "x"),
-		"a sparse file of no size": with("GNU.sparse.major", "1", "GNU.sparse.name", "x"),
-		"a sparse file of no name": with("GNU.sparse.major", "1", "GNU.sparse.realsize", "1"),
-		"an older sparse file":     with("GNU.sparse.major", "0", "GNU.sparse.name", "x", "GNU.sparse.realsize", "1"),
-		"a sparse file of no map":  with("GNU.sparse.major", "1", "GNU.sparse.name", "x", "GNU.sparse.realsize", "1"),
+		"nothing":                                 nil,
+		"half a block":                            plain[:256],
+		"a wrong sum":                             broken,
+		"only an extended header":                 pax("path", "x"),
+		"two extended headers":                    append(pax("path", "x"), with("path", "y")...),
+		"something after it":                      append(bytes.Clone(plain), plain...),
+		"a bad number":                            block('0', "x", 0, func(b []byte) { copy(b[108:], "0009") }),
+		"a mode of more bits":                     block('0', "x", 0, func(b []byte) { copy(b[100:], "0100644") }),
+		"a negative size":                         block('0', "x", 0, func(b []byte) { copy(b[124:], bytes.Repeat([]byte{0xFF}, 12)) }),
+		"a size beyond all":                       block('0', "x", 0, func(b []byte) { copy(b[124:], "\x80\x01"+strings.Repeat("\xFF", 10)) }),
+		"a directory with data":                   block('5', "x/", 5),
+		"records beyond the end":                  block('x', "x", 1<<20),
+		"a record without an end":                 append(paxOf([]byte("12 path=data")), plain...),
+		"a record of no length":                   append(paxOf([]byte("path=data\n")), plain...),
+		"a record that is too big":                append(paxOf([]byte("99 path=data\n")), plain...),
+		"a record without a key":                  append(paxOf([]byte("5 =x\n")), plain...),
+		"a record of length 1":                    append(paxOf([]byte("1 path=x\n")), plain...),
+		"a time of words":                         with("mtime", "now"),
+		"a time of 10 digits":                     with("mtime", "1.0000000001"),
+		"an owner beyond all":                     with("uid", "4294967296"),
+		"a list of words":                         with("SCHILY.acl.access", "everybody"),
+		"a list of strangers":                     with("SCHILY.acl.access", "user:me:rwx"),
+		"a list of many rights":                   with("SCHILY.acl.access", "user::rwxs"),
+		"an attribute of no name":                 with("SCHILY.xattr.", "x"),
+		"a sparse file of no size":                with("GNU.sparse.major", "1", "GNU.sparse.name", "x"),
+		"a sparse file of no name":                with("GNU.sparse.major", "1", "GNU.sparse.realsize", "1"),
+		"an older sparse file":                    with("GNU.sparse.major", "0", "GNU.sparse.name", "x", "GNU.sparse.realsize", "1"),
+		"a name of an attribute that is too long": with("SCHILY.xattr.user."+strings.Repeat("n", 300), "v"),
+		"a value that is too big":                 with("SCHILY.xattr.user.x", strings.Repeat("v", 64<<10+1)),
+		"more attributes than a file can have":    with(manyAttributes(200_000)...),
+		"a list of more than an attribute holds":  with("SCHILY.acl.access", strings.Repeat("user:1:r--\n", 10_000)),
+		"more extents than a map has": slices.Concat(pax("GNU.sparse.major", "1", "GNU.sparse.name", "x",
+			"GNU.sparse.realsize", "100000"), block('0', "x", 20_000+180_224), mapBlock(manyExtents(20_000))),
+		"a sparse file of no map": with("GNU.sparse.major", "1", "GNU.sparse.name", "x", "GNU.sparse.realsize", "1"),
 	}
+}
+
+// manyAttributes are records of attributes, each with a name of its own.
+func manyAttributes(n int) []string {
+	var records []string
+	for i := range n {
+		records = append(records, fmt.Sprintf("SCHILY.xattr.user.%06d", i), "")
+	}
+	return records
+}
+
+// manyExtents is the map of a sparse file of which every other byte is data.
+func manyExtents(n int) string {
+	text := fmt.Sprintln(n)
+	for i := range n {
+		text += fmt.Sprintf("%d\n1\n", 2*i)
+	}
+	return text
 }
 
 func TestMalformedHeadersAreRefused(t *testing.T) {
