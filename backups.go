@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -163,21 +164,38 @@ func (c *chosen) openBackup(b catalog.Backup) (*backupFile, error) {
 	})
 }
 
-// openArchive opens a backup for reading. The caller closes the file.
-func (c *chosen) openArchive(b catalog.Backup) (*archive.Archive, io.Closer, error) {
+// openArchive opens a backup for reading, also a damaged one of which something can be restored. The caller closes the file.
+func (c *chosen) openArchive(ctx context.Context, b catalog.Backup) (*archive.Archive, io.Closer, error) {
 	f, err := c.openBackup(b)
 	if err != nil {
 		return nil, nil, err
 	}
 	a, err := archive.Open(f, f.size)
-	if errors.Is(err, archive.ErrNoIndex) {
+	switch {
+	case errors.Is(err, archive.ErrNoIndex):
 		err = fmt.Errorf("%w; \"tar --zstd -xf\" restores it", err)
+	case err != nil:
+		a, err = salvage(ctx, f, err)
 	}
 	if err != nil {
 		_ = f.Close()
 		return nil, nil, fmt.Errorf("%s: %w", b.File, err)
 	}
 	return a, f, nil
+}
+
+// salvage opens a backup that can't be opened in the ordinary way.
+func salvage(ctx context.Context, f *backupFile, why error) (*archive.Archive, error) {
+	a, err := archive.Salvage(ctx, f, f.size)
+	switch {
+	case err == nil:
+		return a, nil
+	case context.Cause(ctx) != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(why, archive.ErrTruncated), errors.Is(why, archive.ErrDamaged):
+		return nil, fmt.Errorf("%w; nothing that can be restored is found in it. \"tar --zstd -xf\" may still restore a part", why)
+	}
+	return nil, why
 }
 
 // exitOf maps an error of reading a backup to an exit status, and tells it.
@@ -193,9 +211,12 @@ func exitOf(cmd *cobra.Command, err error) error {
 		exit = report.ExitInvalid
 	}
 	err = archive.ExplainOpenFiles(err)
+	if errors.Is(err, archive.ErrTruncated) || errors.Is(err, archive.ErrDamaged) {
+		exit = report.ExitIncomplete
+	}
 	for _, lasting := range []error{
 		unix.EMFILE, // The next try would have the same limit.
-		archive.ErrNotArchive, archive.ErrTruncated, archive.ErrFutureFormat, archive.ErrNoIndex, archive.ErrDamaged,
+		archive.ErrNotArchive, archive.ErrFutureFormat, archive.ErrNoIndex,
 		restore.ErrInvalidTarget, restore.ErrInvalidPattern, restore.ErrNoMatch, restore.ErrConflict, restore.ErrMalformed,
 	} {
 		if errors.Is(err, lasting) {

@@ -43,7 +43,7 @@ func listEntries(cmd *cobra.Command, list *longList, output string) error {
 	if list.name == allBackups {
 		return &usageError{command: cmd.CommandPath(), err: fmt.Errorf("--long %s: give one backup", allBackups)}
 	}
-	a, f, err := list.openArchive(backups[0])
+	a, f, err := list.openArchive(cmd.Context(), backups[0])
 	if err != nil {
 		return err
 	}

@@ -53,8 +53,8 @@ replace nothing unless --overwrite-with-incomplete is given.
 Owners are set by root only; device nodes take root too. Without, everything is yours.
 
 Exit status: 0 done; 1 a passing fault, worth a retry; 3 done but incomplete: what is damaged, was incomplete in the
-backup or can't be made here was named, the rest is restored; 64 wrong input: no such backup, files that differ, or an
-archive that can't be read at all.`,
+backup or can't be made here was named, the rest is restored; 64 wrong input: no such backup, files that differ, or a
+file that isn't an archive.`,
 		Example: `  # All of the newest complete backup: data into /restored/data, logs into /restored/logs
   backup-operator restore --directory /backup/daily --target /restored
 
@@ -97,7 +97,7 @@ func runRestore(cmd *cobra.Command, flags *restoreFlags) error {
 		return err
 	}
 	b := backups[0]
-	a, f, err := flags.openArchive(b)
+	a, f, err := flags.openArchive(cmd.Context(), b)
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,10 @@ func restoreBackup(ctx context.Context, log *slog.Logger, b catalog.Backup, a *a
 	flags.options.Progress = progress.set
 	flags.options.Concurrency = readersThatFit(log)
 	flags.options.Warn = func(w restore.Warning) {
+		if w.Kind == restore.Damaged {
+			log.Warn("the backup is damaged", "from", w.Path, "error", w.Err)
+			return
+		}
 		log.Warn("not as in the backup", "path", w.Path, "what", w.Kind, "error", w.Err)
 	}
 	result, err := restore.Run(ctx, a, flags.options)

@@ -30,7 +30,7 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Check every byte of a backup",
 		Long: `Check every byte of a backup: that the file is what was written, and that each file in it has the content that was
 archived. The files that damage concerns are named; the others can be restored. Files that could not be read in full when
-the backup was made are named too.
+the backup was made are named too. The list of checksums beside the backup is compared with it.
 
 Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 3 damaged or incomplete; 64 wrong input, or not
 a backup.`,
@@ -116,6 +116,9 @@ type verifiedBackup struct {
 	// Incomplete.
 	Complete   bool          `json:"complete"`
 	Incomplete []printedPath `json:"incomplete,omitempty"`
+	// Sound is Good but for the list of checksums beside the archive, of which List says what is wrong.
+	Sound bool   `json:"sound"`
+	List  string `json:"checksumsError,omitempty"`
 
 	incomplete []string
 	Problems   []verifiedProblem `json:"problems,omitempty"`
@@ -158,6 +161,14 @@ func verifyOne(
 	opts.Flawed = func(path string) {
 		out.incomplete, out.Incomplete = append(out.incomplete, path), append(out.Incomplete, newPrintedPath(path))
 	}
+	list, err := which.openBackup(catalog.Backup{File: b.File + catalog.SidecarSuffix})
+	if err == nil {
+		defer list.Close()
+		opts.Checksums = io.NewSectionReader(list, 0, list.size)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return out, fmt.Errorf("%s: %w", b.File, err)
+	}
+	missing := err != nil
 	v, err := archive.Verify(cmd.Context(), f, f.size, opts)
 	if errors.Is(err, archive.ErrNoIndex) {
 		err = fmt.Errorf("%w; \"zstd -t\" checks it", err)
@@ -166,7 +177,12 @@ func verifyOne(
 		return out, fmt.Errorf("%s: %w", b.File, err)
 	}
 	out.Complete = v.Complete && len(out.Incomplete) == 0
-	out.Good, out.Frames, out.Entries, out.Files = v.Problems == 0, v.Frames, v.Entries, v.Files
+	if out.List = v.List; missing {
+		out.List = "it is missing"
+	}
+	out.Sound = v.Problems == 0
+	out.Good = out.Sound && out.List == ""
+	out.Frames, out.Entries, out.Files = v.Frames, v.Entries, v.Files
 	out.Seconds = time.Since(began).Seconds()
 	return out, nil
 }
@@ -202,6 +218,13 @@ func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
 			fmt.Fprintf(w, "%s: affected: %s\n", v.Name, quotePath(path))
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s: DAMAGED\n", v.Name)
+	if v.List != "" {
+		fmt.Fprintf(w, "%s%s: %s\n", v.Name, catalog.SidecarSuffix, v.List)
+	}
+	verdict := "DAMAGED"
+	if v.Sound {
+		verdict = "the archive is good, but the list of the checksums of its files isn't"
+	}
+	_, err := fmt.Fprintf(w, "%s: %s\n", v.Name, verdict)
 	return err
 }

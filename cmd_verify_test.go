@@ -43,8 +43,9 @@ func writeArchive(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = archive.Write(t.Context(), f, []archive.Source{{Name: "data", Path: source}}, archive.Options{})
-	if err := errors.Join(err, f.Close()); err != nil {
+	var list bytes.Buffer
+	_, err = archive.Write(t.Context(), f, []archive.Source{{Name: "data", Path: source}}, archive.Options{Checksums: &list})
+	if err := errors.Join(err, f.Close(), os.WriteFile(path+".sha256", list.Bytes(), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }

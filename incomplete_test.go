@@ -32,7 +32,12 @@ func incompleteBackup(t *testing.T) (directory, name string) {
 	}
 	defer f.Close()
 	cut := false
-	opts := archive.Options{Concurrency: 1, Progress: func(archive.Progress) {
+	list, err := os.Create(filepath.Join(directory, name+".sha256"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	opts := archive.Options{Concurrency: 1, Checksums: list, Progress: func(archive.Progress) {
 		if !cut {
 			cut = true
 			if err := os.Truncate(big, 20<<20); err != nil {

@@ -40,6 +40,14 @@ func (d *Decoder) Content(dst, stored []byte, f index.Frame) ([]byte, error) {
 	return out, nil
 }
 
+// Salvage is Content where the stored bytes may be damaged: what follows the zstd frame that they begin with doesn't matter.
+func (d *Decoder) Salvage(dst, stored []byte, f index.Frame) ([]byte, error) {
+	if end, ok := frameEnd(stored); ok && end <= len(stored) {
+		stored = stored[:end]
+	}
+	return d.Content(dst, stored, f)
+}
+
 // expand appends what compressed decompresses to, which must be n bytes.
 func (d *Decoder) expand(dst, compressed []byte, n int64) ([]byte, error) {
 	dst = slices.Grow(dst, int(n))

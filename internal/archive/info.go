@@ -51,15 +51,7 @@ func readHeader(r io.ReaderAt, size int64, h *Header) error {
 	if !errors.Is(err, ErrNotArchive) && !errors.Is(err, ErrFutureFormat) {
 		return err
 	}
-	_, where, endErr := readEnding(r, size)
-	if endErr != nil {
-		return err
-	}
-	frame, endErr := readRange(r, where.Offset, where.Length)
-	if endErr != nil {
-		return err
-	}
-	if _, format, endErr := parseRecord(frame, kindSummary); endErr != nil || format > Format {
+	if _, _, endErr := readEnding(r, size); endErr != nil {
 		return err
 	}
 	*h = Header{}
@@ -122,7 +114,10 @@ func readEnding(r io.ReaderAt, size int64) (ending, place, error) {
 	if err != nil {
 		return e, where, err
 	}
-	text, _, err := parseRecord(frame, kindSummary)
+	text, format, err := parseRecord(frame, kindSummary)
+	if err == nil && format > Format {
+		return e, where, fmt.Errorf("%w: format %d", ErrFutureFormat, format)
+	}
 	if err != nil || json.Unmarshal(text, &e) != nil {
 		return ending{}, where, fmt.Errorf("%w: its summary can't be read", ErrTruncated)
 	}

@@ -4,6 +4,7 @@
 package archive
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,11 @@ type Archive struct {
 	summary   place
 	blocks    []index.BlockRef
 	decoder   *Decoder
+
+	// Of an archive that was opened by Salvage: why, what is known before each block, and whether the stream's end is there.
+	damage error
+	starts []salvagedStart
+	ended  bool
 }
 
 // Open reads what an archive says about itself, and the directory of its index. size is the size of the file. Errors
@@ -33,24 +39,32 @@ func Open(r io.ReaderAt, size int64) (*Archive, error) {
 	if err := readHead(r, size, &a.info.Header); err != nil {
 		return nil, err
 	}
-	end, where, err := readEnding(r, size)
-	if err != nil {
+	if err := a.openEnding(); err != nil {
 		return nil, err
+	}
+	return a, nil
+}
+
+// openEnding reads the summary, and the directory of the index.
+func (a *Archive) openEnding() error {
+	end, where, err := readEnding(a.r, a.size)
+	if err != nil {
+		return err
 	}
 	a.info.Summary, a.summary = end.Summary, where
 	if end.Directory == nil {
-		return nil, fmt.Errorf("%w: it is of format %d", ErrNoIndex, a.info.Header.Format)
+		return fmt.Errorf("%w: it is of format %d", ErrNoIndex, a.info.Header.Format)
 	}
 	a.directory = *end.Directory
 	raw, err := a.readCompressed(nil, kindDirectory, a.directory)
 	if err != nil {
-		return nil, fmt.Errorf("directory of the index: %w", err)
+		return fmt.Errorf("directory of the index: %w", err)
 	}
 	a.blocks, err = index.DecodeDirectory(raw, a.directory.Offset)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return a, nil
+	return nil
 }
 
 // Info is what the archive says about itself.
@@ -62,6 +76,9 @@ func (a *Archive) Blocks() []index.BlockRef { return a.blocks }
 // ReadBlock reads the i-th block of the index. It uses b's memory again. The block agrees with what the directory says of
 // it. The error is ErrDamaged, or what the reader returned.
 func (a *Archive) ReadBlock(i int, b *index.Block) error {
+	if a.starts != nil {
+		return a.ScanBlock(context.Background(), i, b)
+	}
 	ref := &a.blocks[i]
 	raw, err := a.readCompressed(nil, kindIndex, place{ref.Offset, ref.Length})
 	if err == nil {
@@ -99,7 +116,7 @@ func agree(ref *index.BlockRef, b *index.Block) error {
 }
 
 // ReadStored appends a frame's stored bytes, which begin at offset, to dst. The error is ErrDamaged when they aren't
-// those that were written, or what the reader returned.
+// those that were written, or what the reader returned. Bytes that could be read are there with an error too.
 func (a *Archive) ReadStored(dst []byte, offset int64, f index.Frame) ([]byte, error) {
 	if offset < 0 || f.Stored < 0 || f.Stored > a.size || offset > a.size-f.Stored {
 		return dst, fmt.Errorf("%w: a frame is beyond the end", ErrDamaged)
@@ -113,7 +130,7 @@ func (a *Archive) ReadStored(dst []byte, offset int64, f index.Frame) ([]byte, e
 		return dst[:start], fmt.Errorf("read %d bytes of the archive at %d: %w", f.Stored, offset, err)
 	}
 	if crc32.Checksum(dst[start:], castagnoli) != f.CRC {
-		return dst[:start], fmt.Errorf("%w: the %d bytes at %d aren't those that were written", ErrDamaged, f.Stored, offset)
+		return dst, fmt.Errorf("%w: the %d bytes at %d aren't those that were written", ErrDamaged, f.Stored, offset)
 	}
 	return dst, nil
 }

@@ -89,16 +89,22 @@ func appendHead(dst []byte, h Header) ([]byte, error) {
 // appendPad fills dst[start:] up to a multiple of index.Alignment with one skippable frame, so that what comes next can
 // be shared with another file. What is a multiple already is left as it is.
 func appendPad(dst []byte, start int) []byte {
-	missing := -(len(dst) - start) & (index.Alignment - 1)
+	missing := padTo(int64(len(dst) - start))
 	if missing == 0 {
 		return dst
-	}
-	if missing < skippableSize {
-		missing += index.Alignment
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, padMagic)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(missing-skippableSize))
 	return append(dst, zeros[:missing-skippableSize]...)
+}
+
+// padTo is the size of the padding at an offset: none, or a skippable frame.
+func padTo(offset int64) int64 {
+	missing := -offset & (index.Alignment - 1)
+	if missing > 0 && missing < skippableSize {
+		missing += index.Alignment
+	}
+	return missing
 }
 
 // errDamaged means that bytes aren't a record of the kind that was looked for.

@@ -26,6 +26,9 @@ type VerifyOptions struct {
 	Flawed func(path string)
 	// Progress, when set, is called often with the number of bytes of the file that are checked, never concurrently.
 	Progress func(bytes int64)
+	// Checksums, when set, is the list that Write wrote to Options.Checksums. It is compared with the archive, as far as the
+	// archive's index can be read.
+	Checksums io.Reader
 }
 
 // Problem is something that is wrong with an archive.
@@ -47,6 +50,8 @@ type Verification struct {
 	Frames, Entries, Files int64
 	// Problems is the number of things that are wrong. An archive without any is as it was written.
 	Problems int64
+	// List is what is wrong with VerifyOptions.Checksums; empty if nothing is.
+	List string
 	// Complete is what the archive says of itself: nothing was missing when it was made.
 	Complete bool
 }
@@ -60,16 +65,17 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, opts VerifyOptions) 
 	if opts.Concurrency <= 0 {
 		opts.Concurrency = runtime.GOMAXPROCS(0)
 	}
-	v := &verifier{options: &opts, result: Verification{Bytes: size}}
+	v := &verifier{options: &opts, result: Verification{Bytes: size}, list: newListChecker(opts.Checksums)}
 	a, err := Open(r, size)
-	if errors.Is(err, ErrTruncated) || isDamage(err) {
-		v.problem(Problem{Length: size, Err: err.Error()})
-		return v.result, nil
-	}
 	if err != nil {
+		a, err = v.openDamaged(ctx, r, size, err)
+	}
+	if a == nil || err != nil {
 		return v.result, err
 	}
-	v.archive = a
+	if v.archive = a; a.starts != nil {
+		return v.result, v.salvaged(ctx)
+	}
 	v.result.Complete = a.info.Summary.Complete
 	for _, s := range a.info.Summary.Sources {
 		v.counted.Sources = append(v.counted.Sources, SourceSummary{Name: s.Name})
@@ -98,6 +104,7 @@ type verifier struct {
 	counted Summary
 
 	frames *frameChecker
+	list   *listChecker
 }
 
 // problem counts and tells what is wrong.
@@ -111,7 +118,10 @@ func (v *verifier) problem(p Problem) {
 // run checks all of it.
 func (v *verifier) run(ctx context.Context) error {
 	v.frames = newFrameChecker(ctx, v)
-	err := v.layout()
+	err := v.layout(ctx)
+	if wrong := v.list.end(); err == nil && wrong != "" {
+		v.result.List = wrong
+	}
 	if err == nil {
 		err = v.ending()
 	}
@@ -124,7 +134,7 @@ func (v *verifier) wrong(offset, length int64, format string, args ...any) error
 }
 
 // layout goes through head, frames and records of the index, up to the directory.
-func (v *verifier) layout() error {
+func (v *verifier) layout(ctx context.Context) error {
 	if err := v.head(); err != nil {
 		return err
 	}
@@ -136,7 +146,7 @@ func (v *verifier) layout() error {
 		}
 		err := v.archive.ReadBlock(i, &block)
 		if isDamage(err) {
-			err = v.loseBlock(i, err)
+			err = v.loseBlock(ctx, i, err)
 		} else if err == nil {
 			err = v.block(ref, &block)
 		}
@@ -148,16 +158,30 @@ func (v *verifier) layout() error {
 }
 
 // loseBlock goes on after a block of the index that is damaged.
-func (v *verifier) loseBlock(i int, err error) error {
+func (v *verifier) loseBlock(ctx context.Context, i int, why error) error {
 	ref := &v.archive.blocks[i]
 	v.blind = true
+	v.list.list = nil
 	v.stream.lose()
 	v.cursor = ref.Data + ref.Stored
-	what := "the entries in its frames can't be told"
-	if ref.Entries > 0 {
-		what = fmt.Sprintf("the %d entries from %q on can't be told", ref.Entries, ref.First)
+	var b index.Block
+	if err := v.archive.ScanBlock(ctx, i, &b); err != nil {
+		return err
 	}
-	return v.wrong(ref.Offset, ref.Length, "%v: %s, nor whether their %d bytes at %d are good", err, what, ref.Stored, ref.Data)
+	if err := v.wrong(ref.Offset, ref.Length, "%v: of the %d entries from %q on, %d are found by reading their frames",
+		why, ref.Entries, ref.First, len(b.Entries)); err != nil {
+		return err
+	}
+	offset := ref.Data
+	for _, f := range b.Frames {
+		if IsLost(f) {
+			if err := v.wrong(offset, f.Stored, "a frame can't be read, and the index of it is damaged"); err != nil {
+				return err
+			}
+		}
+		offset += f.Stored
+	}
+	return nil
 }
 
 // block checks the frames of a block of the index.
@@ -168,6 +192,9 @@ func (v *verifier) block(ref *index.BlockRef, b *index.Block) error {
 		if err := v.wrong(ref.Offset, ref.Length, "source %q is not in the summary", ref.Source); err != nil {
 			return err
 		}
+	}
+	if err := v.listed(b.Entries); err != nil {
+		return err
 	}
 	first := 0
 	for _, f := range b.Frames {

@@ -223,7 +223,7 @@ func (r *restorer) finishPiece(j *job, b *bigFile) error {
 	if !j.piece.last {
 		return nil
 	}
-	good := bytes.Equal(b.hash.Sum(nil), b.member.entry.SHA256[:])
+	good := b.member.entry.HasHash(b.hash.Sum(nil))
 	switch {
 	case good && b.state == bigComparing:
 		b.before = -1

@@ -6,6 +6,7 @@ package restore
 import (
 	"fmt"
 
+	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
 )
@@ -49,8 +50,8 @@ func (p *planner) copyFile(e *index.Entry, parent *directory, members *[]member)
 // copyRest sends the frames on their way in which a file goes on that begins where it was found.
 func (p *planner) copyRest(b *bigFile, where *located, rest int64) error {
 	var block index.Block
-	if err := p.r.archive.ReadBlock(where.block, &block); err != nil {
-		return p.loseRest(b, err)
+	if _, err := readBlock(p.r.ctx, p.r.archive, where.block, &block); err != nil {
+		return err
 	}
 	total := b.member.entry.Data
 	offset := tarstream.Span(&b.member.entry) - b.member.entry.Headers - rest
@@ -60,12 +61,16 @@ func (p *planner) copyRest(b *bigFile, where *located, rest int64) error {
 			if i, k = i+1, 0; i == len(p.r.lookup.refs) {
 				return malformed(b.member.path, "ends too early")
 			}
-			if err := p.r.archive.ReadBlock(i, &block); err != nil {
-				return p.loseRest(b, err)
+			if _, err := readBlock(p.r.ctx, p.r.archive, i, &block); err != nil {
+				return err
 			}
 			start = p.r.lookup.refs[i].Data
 		}
 		f := block.Frames[k]
+		if archive.IsLost(f) {
+			why := fmt.Errorf("%w: %w: the %d bytes at %d can't be read", errContent, archive.ErrDamaged, f.Stored, start)
+			return p.submitPiece(piece{big: b.use(), last: true, lost: why}, 0, index.Frame{})
+		}
 		if f.Entries > 0 || f.Content > rest {
 			return malformed(b.member.path, "ends too early")
 		}
@@ -86,13 +91,4 @@ func (r *restorer) loseCopy(path string, err error) error {
 	}
 	r.ledger.note(path, Lost, err)
 	return nil
-}
-
-// loseRest gives up a file the rest of which can't be found.
-func (p *planner) loseRest(b *bigFile, err error) error {
-	if !isDamage(err) {
-		return fmt.Errorf("read the index: %w", err)
-	}
-	why := fmt.Errorf("%w: the index of the rest of it is damaged", errContent)
-	return p.submitPiece(piece{big: b.use(), last: true, lost: why}, 0, index.Frame{})
 }

@@ -102,11 +102,18 @@ func (r *restorer) do(j *job) error {
 
 // read reads and decompresses the job's frame.
 func (r *restorer) read(j *job) ([]byte, error) {
-	var err error
-	if j.stored, err = r.archive.ReadStored(j.stored[:0], j.offset, j.frame); err != nil {
-		return nil, err
+	var damage, err error
+	j.stored, damage = r.archive.ReadStored(j.stored[:0], j.offset, j.frame)
+	if damage != nil && len(j.stored) == 0 {
+		return nil, damage
 	}
-	j.content, err = r.decoder.Content(j.content[:0], j.stored, j.frame)
+	if j.content, err = r.decoder.Content(j.content[:0], j.stored, j.frame); err != nil {
+		// It may be the padding alone. Frames have a checksum of their own, and files have hashes.
+		j.content, err = r.decoder.Salvage(j.content[:0], j.stored, j.frame)
+	}
+	if err != nil && damage != nil {
+		err = damage
+	}
 	return j.content, err
 }
 

@@ -51,8 +51,10 @@ func (l *ledger) note(path string, kind Kind, err error) {
 	case Flawed:
 		l.result.Flawed++
 		l.flawed[path] = true
+	case Damaged:
+		l.result.Damaged = true
 	}
-	if kind != Partial && kind != Flawed {
+	if kind != Partial && kind != Flawed && kind != Damaged {
 		l.missing[path] = true
 	}
 	if l.warn != nil {

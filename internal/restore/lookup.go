@@ -22,6 +22,7 @@ type lookup struct {
 	blocks  map[string][]int // by source: the blocks in which entries begin, in order
 	block   index.Block      // the one that was read last
 	at      int              // its number; -1 for none
+	scanned error            // why what is in it was found by reading its frames; nil if it is in the index
 }
 
 // located is an entry and where it is.
@@ -91,12 +92,15 @@ func (l *lookup) load(i int) error {
 		return nil
 	}
 	l.at = -1
-	if err := l.archive.ReadBlock(i, &l.block); err != nil {
-		return err
+	var err error
+	if l.scanned, err = readBlock(context.Background(), l.archive, i, &l.block); err == nil {
+		l.at = i
 	}
-	l.at = i
-	return nil
+	return err
 }
+
+// mayMiss reports whether entries of the block that was read last may be missing.
+func (l *lookup) mayMiss() bool { return l.scanned != nil || l.archive.Damage() != nil }
 
 // locate tells where the n-th entry of the block is.
 func (l *lookup) locate(n int) (*located, error) {
@@ -153,6 +157,12 @@ func Entries(ctx context.Context, a *archive.Archive, include, exclude []string,
 func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry) error) error {
 	last := ""
 	var wrong problems
+	if err := l.archive.Damage(); err != nil {
+		wrong.add(err)
+	}
+	if !l.archive.Ends() {
+		wrong.add(fmt.Errorf("%w: what came last isn't there", archive.ErrTruncated))
+	}
 	for i := range l.refs {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -164,11 +174,12 @@ func (l *lookup) each(ctx context.Context, sel *selection, fn func(*index.Entry)
 		if ref.Entries == 0 || !sel.mayHold(ref.First, l.next(i)) {
 			continue
 		}
-		if err := l.load(i); isDamage(err) {
-			wrong.add(fmt.Errorf("the entries from %.300q on can't be told: %w", ref.First, err))
-			continue
-		} else if err != nil {
+		if err := l.load(i); err != nil {
 			return err
+		}
+		if l.scanned != nil {
+			wrong.add(fmt.Errorf("of %d entries from %.300q on, %d were found by reading their frames: %w", ref.Entries, ref.First,
+				len(l.block.Entries), l.scanned))
 		}
 		for k := range l.block.Entries {
 			e := &l.block.Entries[k]

@@ -6,9 +6,9 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
+	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
 )
@@ -53,20 +53,16 @@ func (p *planner) plan() error {
 			p.unsure = true
 			continue
 		}
-		if err := p.r.archive.ReadBlock(i, &p.block); err != nil {
-			if !isDamage(err) {
-				return fmt.Errorf("read the index: %w", err)
-			}
-			if err := p.loseBlock(i, err); err != nil {
-				return err
-			}
-			continue
+		damage, err := readBlock(p.r.ctx, p.r.archive, i, &p.block)
+		if err != nil {
+			return err
 		}
+		p.noteScanned(i, damage)
 		if err := p.planBlock(i); err != nil {
 			return err
 		}
 	}
-	return p.endBig()
+	return p.planEnd()
 }
 
 // mayHold tells whether a block is to be looked at.
@@ -79,25 +75,6 @@ func (p *planner) mayHold(i int) bool {
 		return true
 	}
 	return ref.Entries > 0 && p.sel.mayHold(ref.First, p.r.lookup.next(i))
-}
-
-// loseBlock goes on after a block of the index that is damaged.
-func (p *planner) loseBlock(i int, err error) error {
-	ref, to := &p.r.lookup.refs[i], p.r.lookup.next(i)
-	if err := p.loseBig(fmt.Errorf("%w: the index of the rest of it is damaged", errContent)); err != nil {
-		return err
-	}
-	if ref.Entries > 0 {
-		what := fmt.Errorf("all entries from here to the end of the source: %w", err)
-		if to != "" {
-			what = fmt.Errorf("all entries from here to before %q: %w", to, err)
-		}
-		for range ref.Entries - 1 {
-			p.r.ledger.lose()
-		}
-		p.r.ledger.note(ref.First, Lost, what)
-	}
-	return nil
 }
 
 // endBig is called where nothing more comes of the last entry.
@@ -125,7 +102,9 @@ func (p *planner) planBlock(i int) error {
 			return err
 		}
 		var err error
-		if f.Entries > 0 {
+		if archive.IsLost(f) {
+			err = p.planGap(offset, f)
+		} else if f.Entries > 0 {
 			err = p.planFrame(offset, f, p.block.Entries[first:first+f.Entries])
 		} else {
 			err = p.planRest(offset, f)
@@ -231,7 +210,9 @@ func (p *planner) planRest(offset int64, f index.Frame) error {
 	case p.rest == 0 && f.Content == endOfStream:
 		return nil
 	case f.Content > p.rest:
-		return p.loseBig(malformed(p.last, "is followed by something that isn't in the index"))
+		err := malformed(p.last, "is followed by something that isn't in the index")
+		p.r.ledger.note(p.last, Partial, err)
+		return p.loseBig(err)
 	}
 	p.rest -= f.Content
 	if p.big == nil {
@@ -353,7 +334,7 @@ func (p *planner) parent(path string) (*directory, error) {
 		return nil, err
 	}
 	where, err := p.r.lookup.find(want)
-	if isDamage(err) {
+	if isDamage(err) || err == nil && where == nil && p.r.lookup.mayMiss() {
 		// That much is lost has been told; what is in the directory isn't.
 		self, err := p.enter(above, &index.Entry{Path: want})
 		if err == nil {

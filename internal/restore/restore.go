@@ -93,6 +93,8 @@ const (
 	Flawed Kind = "Incomplete"
 	// Partial: it is restored, but attributes of it couldn't be set, or are lost.
 	Partial Kind = "Partial"
+	// Damaged: the archive is damaged where it says what is in it, so that what is in it was found by reading its frames.
+	Damaged Kind = "Damaged"
 )
 
 // Warning is something noticed about one entry that did not stop the restore.
@@ -125,13 +127,16 @@ type Result struct {
 	// Refused counts, by name, the extended attributes in security., trusted. and system. that the target doesn't take. They
 	// belong to the system that the files were on: that is no warning.
 	Refused map[string]int64
+	// Damaged means that the archive's own account of what is in it can't be relied on, wholly or in part.
+	Damaged bool
 	// Unmatched are the patterns to include that matched nothing.
 	Unmatched []string
 }
 
 // Complete tells whether everything that was asked for is restored.
 func (r *Result) Complete() bool {
-	return r.Lost == 0 && r.Differing == 0 && r.Failed == 0 && r.Partial == 0 && r.Flawed == 0 && len(r.Unmatched) == 0
+	return !r.Damaged && r.Lost == 0 && r.Differing == 0 && r.Failed == 0 && r.Partial == 0 && r.Flawed == 0 &&
+		len(r.Unmatched) == 0
 }
 
 // Run restores from an archive. When it returns without an error, what it wrote is flushed to the disks.

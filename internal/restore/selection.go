@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"appliance.io/backup-operator/internal/archive"
 	"appliance.io/backup-operator/internal/archive/index"
 	"appliance.io/backup-operator/internal/archive/tarstream"
 	"github.com/bmatcuk/doublestar/v4"
@@ -164,6 +165,9 @@ func (s *selection) requireLiterals(l *lookup) error {
 		where, err := l.find(r.pattern)
 		if err != nil {
 			return err
+		}
+		if where == nil && l.mayMiss() {
+			return fmt.Errorf("%w: %q is not in what can be read of it", archive.ErrDamaged, r.given)
 		}
 		if where == nil || r.directory && where.entry.Type != index.Directory {
 			hint := ""

@@ -18,6 +18,7 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
@@ -93,10 +94,15 @@ type Entry struct {
 	Headers int64
 	// SHA256 is the hash of a regular file's data, as it is in the stream; zeros for all other types.
 	SHA256 [32]byte
+	// Unhashed means that the hash isn't known: the entry doesn't come from an index, but from the stream.
+	Unhashed bool
 }
 
 // Is tells whether all the flags are set.
 func (e *Entry) Is(f Flags) bool { return e.Flags&f == f }
+
+// HasHash reports whether a hash is that of the entry's data, as far as that is known.
+func (e *Entry) HasHash(sum []byte) bool { return e.Unhashed || bytes.Equal(e.SHA256[:], sum) }
 
 // Frame is a part of the tar stream as it is stored: a zstd frame and its padding.
 type Frame struct {

@@ -69,6 +69,18 @@ func Padding(size int64) int64 { return -size & (BlockSize - 1) }
 // Parse takes the headers of one entry apart, which must be all of b: an extended header if there is one, the header
 // itself, and the map of a sparse file. The error is ErrMalformed.
 func Parse(b []byte) (*Header, error) {
+	if len(b) > MaxHeaders {
+		return nil, fmt.Errorf("%w: %d bytes of headers", ErrMalformed, len(b))
+	}
+	h, rest, err := Next(b)
+	if err == nil && len(rest) > 0 {
+		return nil, fmt.Errorf("%w: something follows the headers", ErrMalformed)
+	}
+	return h, err
+}
+
+// Next takes the headers of the entry apart that b begins with, and returns what follows them. The error is ErrMalformed.
+func Next(b []byte) (*Header, []byte, error) {
 	h := &Header{}
 	x := extended{realSize: -1}
 	block, rest, err := takeBlock(b)
@@ -83,13 +95,22 @@ func Parse(b []byte) (*Header, error) {
 	if err == nil && h.Sparse {
 		rest, err = h.parseMap(rest)
 	}
-	if err == nil && len(rest) > 0 {
-		err = errors.New("something follows the headers")
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return h, nil
+	return h, rest, nil
+}
+
+// Entry is what an index says of the entry, as far as headers of so many bytes tell: its hash isn't known.
+func (h *Header) Entry(headers int) index.Entry {
+	e := index.Entry{
+		Path: h.Path, Type: h.Type, Mode: h.Mode, UID: h.UID, GID: h.GID, ModTime: h.ModTime, Link: h.Link,
+		Size: h.Size, Data: h.Data, Headers: int64(headers), Unhashed: h.Type == index.Regular,
+	}
+	if h.Sparse {
+		e.Flags = index.Sparse
+	}
+	return e
 }
 
 // takeBlock takes one header block and checks its sum.
