@@ -40,6 +40,9 @@ import (
 // leaderElectionID names the lease that says which replica works.
 const leaderElectionID = "backup-operator.backup.appliance.io"
 
+// maxLeaseDuration is the longest time that may pass before another replica takes over.
+const maxLeaseDuration = time.Hour
+
 // runnerImageVariable is the environment variable from which --runner-image has its default.
 const runnerImageVariable = "RUNNER_IMAGE"
 
@@ -139,6 +142,9 @@ func (f *operatorFlags) check() error {
 	if f.options.StartGrace <= 0 {
 		return fmt.Errorf("--start-grace %s: runs need some time to start, such as %s",
 			f.options.StartGrace, controllers.DefaultStartGrace)
+	}
+	if f.leaseDuration < time.Second || f.leaseDuration > maxLeaseDuration {
+		return fmt.Errorf("--leader-elect-lease-duration %s: must be from 1s to %s", f.leaseDuration, maxLeaseDuration)
 	}
 	return nil
 }

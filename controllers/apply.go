@@ -16,8 +16,8 @@ import (
 )
 
 // applyCronJob applies the CronJob by server-side apply, unless the current one already has every field as wanted and no
-// other of ours, and removes what others have added to its spec. What the API server adds by default is not compared, because
-// it isn't ours.
+// other of ours, and removes what others have added to its spec. What the API server adds by default is not compared,
+// because it isn't ours.
 func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
 	if current.awaitsAdoption {
 		adopted, err := r.adoptCronJob(ctx, wanted)

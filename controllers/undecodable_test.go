@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func TestOnePolicyThatCannotBeDecodedBlindsNobody(t *testing.T) {
 	restore()
 	eventually(t, func() error {
 		if err := c.Create(t.Context(), withCPULimit(t, ns, "late", "1e1.5"), client.DryRunAll); !apierrors.IsInvalid(err) {
-			return fmt.Errorf("the CRD is still loose: %v", err)
+			return errors.Join(errors.New("the CRD is still loose"), err)
 		}
 		return nil
 	})

@@ -41,9 +41,9 @@ func (s *server) listWatch() *cache.ListWatch {
 }
 
 var (
-	streamed = metav1.ListOptions{SendInitialEvents: ptr.To(true)}
-	refusal  = errors.New("pods is forbidden")
-	complete = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+	streamed   = metav1.ListOptions{SendInitialEvents: ptr.To(true)}
+	errRefused = errors.New("pods is forbidden")
+	complete   = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 	}}
 )
@@ -57,7 +57,7 @@ func TestTheOperatorIsNotReadyWhileAWatchFails(t *testing.T) {
 	watching := func(t *testing.T, _ *server, lw *cache.ListWatch) {
 		_, _ = lw.WatchWithContext(t.Context(), metav1.ListOptions{})
 	}
-	refuse := func(_ *testing.T, s *server, _ *cache.ListWatch) { s.listErr, s.watchErr = refusal, refusal }
+	refuse := func(_ *testing.T, s *server, _ *cache.ListWatch) { s.listErr, s.watchErr = errRefused, errRefused }
 	allow := func(_ *testing.T, s *server, _ *cache.ListWatch) { s.listErr, s.watchErr = nil, nil }
 	expire := func(_ *testing.T, s *server, _ *cache.ListWatch) {
 		s.watchErr = apierrors.NewResourceExpired("too old")
@@ -85,13 +85,13 @@ func TestTheOperatorIsNotReadyWhileAWatchFails(t *testing.T) {
 		want  string
 	}{
 		"all is well":                           {[]step{list, watching}, ""},
-		"the list is refused":                   {[]step{refuse, list}, refusal.Error()},
-		"the watch is refused":                  {[]step{list, refuse, watching}, refusal.Error()},
-		"the watch is refused after each list":  {[]step{refuse, watching, allow, list}, refusal.Error()},
+		"the list is refused":                   {[]step{refuse, list}, errRefused.Error()},
+		"the watch is refused":                  {[]step{list, refuse, watching}, errRefused.Error()},
+		"the watch is refused after each list":  {[]step{refuse, watching, allow, list}, errRefused.Error()},
 		"the watch works again":                 {[]step{refuse, list, allow, list, watching}, ""},
 		"the version is too old":                {[]step{list, watching, expire, watching}, ""},
 		"objects are streamed":                  {[]step{refuse, list, allow, stream(pod, end)}, ""},
-		"the stream breaks off":                 {[]step{refuse, list, allow, stream(pod)}, refusal.Error()},
+		"the stream breaks off":                 {[]step{refuse, list, allow, stream(pod)}, errRefused.Error()},
 		"what is streamed can't be decoded":     {[]step{list, watching, stream(pod, fault)}, "unable to decode"},
 		"a stream that worked can't be decoded": {[]step{stream(pod, end, fault)}, "unable to decode"},
 	} {
@@ -140,7 +140,7 @@ func failingSecondsOf(t *testing.T, health *Health) float64 {
 func TestOneWatchOfAKindFails(t *testing.T) {
 	now := clocktesting.NewFakePassiveClock(time.Unix(0, 0))
 	health := New(now)
-	good, bad := &server{}, &server{listErr: refusal}
+	good, bad := &server{}, &server{listErr: errRefused}
 	for _, s := range []*server{bad, good} {
 		lw := health.Observe("Pod", s.listWatch())
 		_, _ = lw.ListWithContext(t.Context(), metav1.ListOptions{})

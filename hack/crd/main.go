@@ -65,7 +65,7 @@ func tightenFile(file string) error {
 	if !bytes.Contains(content, []byte(quantity)) || bytes.Contains(content, []byte(anyQuantity)) {
 		return errors.New("controller-gen describes quantities in another way: adapt this command")
 	}
-	return os.WriteFile(file, append([]byte("---\n"), content...), 0o644) //nolint:gosec // As everything in the tree.
+	return os.WriteFile(file, append([]byte("---\n"), content...), 0o644)
 }
 
 // tighten changes all schemas in a part of a CRD. Only the status may hold numbers of more than 32 bits: sizes in bytes. In
@@ -93,7 +93,9 @@ func tightenSchema(schema object, status bool) {
 		setDefault(schema, "maximum", math.MaxInt32)
 	case format == "date-time":
 		schema["pattern"] = dateTime
-		schema["x-kubernetes-validations"] = []any{object{"rule": isTime, "message": "must be a time, such as 2026-11-22T05:00:00Z"}}
+		schema["x-kubernetes-validations"] = []any{
+			object{"rule": isTime, "message": "must be a time, such as 2026-11-22T05:00:00Z"},
+		}
 	}
 }
 

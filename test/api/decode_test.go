@@ -199,7 +199,7 @@ func tryAll(t *testing.T, all []leaf, send func(*unstructured.Unstructured) erro
 	for i, l := range all {
 		group.Go(func() error {
 			accepts := sync.OnceFunc(func() { accepting.Add(1) })
-			for _, value := range l.strange(rand.New(rand.NewPCG(1, uint64(i)))) { //nolint:gosec // The same each time.
+			for _, value := range l.strange(rand.New(rand.NewPCG(1, uint64(i)))) {
 				policy := &unstructured.Unstructured{Object: l.with(value)}
 				if err := send(policy); err != nil {
 					continue
