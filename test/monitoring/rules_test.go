@@ -205,7 +205,7 @@ func (s *scenario) expected(rule *Rule) alert {
 		summary = strings.NewReplacer("{{ $labels.namespace }}", "orbit", "{{ $labels.policy }}", "appliance").Replace(summary)
 	}
 	return alert{Labels: labels, Annotations: map[string]string{
-		"summary": summary, "description": s.says[rule.Alert], "runbook_url": "docs/runbooks/" + rule.Alert + ".md",
+		"summary": summary, "description": s.says[rule.Alert], "runbook": "docs/runbooks/" + rule.Alert + ".md",
 	}}
 }
 
@@ -218,8 +218,8 @@ func TestEachAlertHasItsRunbook(t *testing.T) {
 	for _, rule := range rules {
 		page := rule.Alert + ".md"
 		want = append(want, page)
-		if got := rule.Annotations["runbook_url"]; got != "docs/runbooks/"+page {
-			t.Errorf("runbook_url of %s is %q, want docs/runbooks/%s", rule.Alert, got, page)
+		if got := rule.Annotations["runbook"]; got != "docs/runbooks/"+page {
+			t.Errorf("runbook of %s is %q, want docs/runbooks/%s", rule.Alert, got, page)
 		}
 		if !slices.Contains([]string{"critical", "warning"}, rule.Labels["severity"]) {
 			t.Errorf("severity of %s is %q, want critical or warning", rule.Alert, rule.Labels["severity"])
