@@ -81,6 +81,7 @@ func reportOf(job *batchv1.Job, end *corev1.ContainerStateTerminated) (*report.R
 	if said.Outcome == report.Succeeded && end.ExitCode != report.ExitSucceeded {
 		return nil, fmt.Errorf("it says %s, which the exit status contradicts", said.Outcome)
 	}
+	reportInSettings(&said)
 	return &said, nil
 }
 

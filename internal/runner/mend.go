@@ -89,9 +89,9 @@ func (r *run) soundOnes(ctx context.Context, flawed []catalog.Backup) ([]catalog
 			sound = append(sound, b)
 			continue
 		}
-		r.find(report.FindingArchiveDamaged, "the archive %s in %s is damaged and differs from its copy in the mirror, which is "+
-			"left alone: check the copy with backup-operator verify --directory %s --backup %s, copy it back if it is good, and "+
-			"check the health of the storage", b.File, r.config.Directory, r.mirror.path, b.File)
+		r.find(report.FindingArchiveDamaged, "the archive %s in --directory %s is damaged and differs from its copy in "+
+			"--rsync-directory %s, which is left alone: verify the copy with backup-operator verify, copy it back if it is sound, "+
+			"and check the health of the storage", b.File, r.config.Directory, r.mirror.path)
 	}
 	return sound, nil
 }
