@@ -38,8 +38,8 @@ func emptyBackup(h *History) []Finding {
 	}
 	return []Finding{{
 		Reason: report.FindingNothingBackedUp,
-		Message: fmt.Sprintf("%s holds no files: check that the volumes are mounted, and that exclude doesn't leave everything out",
-			h.Latest.Name),
+		Message: fmt.Sprintf("%s holds no files: check that the volumes are mounted, and that exclude doesn't leave everything "+
+			"out", h.Latest.Name),
 	}}
 }
 
@@ -112,8 +112,8 @@ func missingVolume(h *History, s archive.SourceSummary) []Finding {
 func (c *change) missing(h *History, where string, wasFiles, wasBytes, files, bytes int64) Finding {
 	return Finding{
 		Reason: report.FindingFileSystemMissing, Pause: c.agree,
-		Message: fmt.Sprintf("no file system is mounted at %s any more: it held %s in %s, and %s has %s there: check that the volume "+
-			"is mounted", shorten(where), amount(wasFiles, wasBytes), c.before.Name, h.Latest.Name, amount(files, bytes)),
+		Message: fmt.Sprintf("no file system is mounted at %s any more: it held %s in %s, and %s has %s there: check that the "+
+			"volume is mounted", shorten(where), amount(wasFiles, wasBytes), c.before.Name, h.Latest.Name, amount(files, bytes)),
 	}
 }
 
@@ -126,8 +126,8 @@ func shrunken(h *History, s archive.SourceSummary) []Finding {
 	was, _ := c.before.source(s.Name)
 	return []Finding{{
 		Reason: report.FindingSourceShrank, Pause: c.agree,
-		Message: fmt.Sprintf("%s shrank: it held %s in %s and holds %s in %s: check that everything is mounted and that nothing was "+
-			"deleted by mistake", s.Name, amount(was.Files, was.Bytes), c.before.Name, amount(s.Files, s.Bytes), h.Latest.Name),
+		Message: fmt.Sprintf("%s shrank: it held %s in %s and holds %s in %s: check that everything is mounted and that nothing "+
+			"was deleted by mistake", s.Name, amount(was.Files, was.Bytes), c.before.Name, amount(s.Files, s.Bytes), h.Latest.Name),
 	}}
 }
 

@@ -49,7 +49,8 @@ func parseMounts(r io.Reader) ([]mounted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("mountinfo: %w: %q", err, lines.Text())
 		}
-		all = append(all, mounted{id, unescape.Replace(fields[3]), unescape.Replace(fields[4]), strings.Split(fields[dash+3], ",")})
+		root, point := unescape.Replace(fields[3]), unescape.Replace(fields[4])
+		all = append(all, mounted{id, root, point, strings.Split(fields[dash+3], ",")})
 	}
 	return all, lines.Err()
 }

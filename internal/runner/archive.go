@@ -50,7 +50,8 @@ func (r *run) archive(ctx context.Context) error {
 	r.past = r.known()
 	header := archive.Header{
 		Format: archive.Format, Policy: r.config.Policy, Run: r.config.Run,
-		CreatedAt: now.Truncate(time.Second), Sequence: catalog.NextSequence(r.past, now), Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
+		CreatedAt: now.Truncate(time.Second), Sequence: catalog.NextSequence(r.past, now),
+		Tool: r.config.Tool, Level: cmp.Or(r.config.Level, archive.DefaultLevel),
 	}
 	r.log.Info("archiving", "archive", pending.Name())
 	began := time.Now()

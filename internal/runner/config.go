@@ -102,11 +102,16 @@ func (c Config) Validate() error {
 		wrong("--verify-runs %d: give a number of runs from 1, which checks everything that is reused in each run, to 255; "+
 			"0 means half of --keep", c.VerifyRuns)
 	}
-	if _, ok := catalog.ParseName(c.AcceptChange); !ok && c.AcceptChange != "" {
-		wrong("--accept-change %q: give the file name of a backup, as in --accept-change %s-20261122T050000Z.tar.zst",
-			c.AcceptChange, c.Prefix)
+	return errors.Join(append(errs, checkAcceptChange(c.AcceptChange, c.Prefix))...)
+}
+
+// checkAcceptChange returns an error for a name that no backup can have.
+func checkAcceptChange(name, prefix string) error {
+	if _, ok := catalog.ParseName(name); ok || name == "" {
+		return nil
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("--accept-change %q: give the file name of a backup, as in --accept-change %s-20261122T050000Z.tar.zst",
+		name, prefix)
 }
 
 func checkSources(sources []archive.Source) []error {

@@ -107,8 +107,8 @@ func describeReuse(reuse *report.Reuse) string {
 	case reuse.Method == report.ReuseServerCopy:
 		how = "copied by the server"
 	}
-	return fmt.Sprintf(": %s are new, %s are reused from %s, %s", report.ShortBytes(reuse.NewBytes), report.ShortBytes(reuse.ReusedBytes),
-		reuse.Previous, how)
+	return fmt.Sprintf(": %s are new, %s are reused from %s, %s", report.ShortBytes(reuse.NewBytes),
+		report.ShortBytes(reuse.ReusedBytes), reuse.Previous, how)
 }
 
 // findDamage adds a finding if something was wrong with an earlier archive. A retry that continues from the archive of an
