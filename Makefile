@@ -67,7 +67,6 @@ test: packages ## Run the tests, the API's against a real control plane (built f
 	echo "Testing $(PACKAGES)"; \
 	KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout 20m $(TESTFLAGS) $(PACKAGES)
 	@go -C test/remote/smb-csi test $(TESTFLAGS) ./...
-	@go -C hack/tools test $(TESTFLAGS) ./descriptions
 
 .PHONY: test-race
 test-race: packages ## Run the tests with the race detector (needs a C compiler).
@@ -124,7 +123,7 @@ packages: ## Install the Debian packages that tests need, where they are missing
 
 .PHONY: tools
 tools: ## Build all development tools at their pinned versions.
-	@hack/tools/build.sh controller-gen crd-ref-docs descriptions golangci-lint helm kubeconform kustomize
+	@hack/tools/build.sh controller-gen crd-ref-docs golangci-lint helm kubeconform kustomize
 
 .PHONY: clean
 clean: ## Remove what was built in the checkout. Caches outside it stay.

@@ -33,7 +33,6 @@ generate_manifests() {
   controller_gen=$(tool controller-gen)
   "$controller_gen" crd paths=./api/... output:crd:dir=config/crd/bases
   go run ./hack/crd config/crd/bases/*.yaml
-  "$(tool descriptions)" config/crd/bases/*.yaml
   "$controller_gen" rbac:roleName=backup-operator paths=./controllers/... output:rbac:dir=config/rbac
 
   # Helm reads no files outside of its chart.

@@ -1,11 +1,15 @@
 // Copyright The Appliance Backup Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command crd tightens a CRD that controller-gen has written, so that it accepts no value that Go can't decode.
+// Command crd finishes a CRD that controller-gen has written, so that it accepts no value that Go can't decode, and reads
+// well in kubectl explain.
 //
 // Fields of Kubernetes' own types can't carry markers, and what controller-gen writes for some of them is too wide: a
 // quantity may be 1e1.5, which no client can read, or 1e-999999999, which keeps a client busy forever; a port may be a
 // number of more than 32 bits. One such object keeps clients from reading the list of all objects.
+//
+// Descriptions have the line breaks of Go comments, beside which kubectl explain prints its own, so that sentences end in
+// the middle of a line. Each paragraph becomes one line.
 //
 // Usage: crd FILE
 package main
@@ -43,13 +47,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: crd FILE")
 		os.Exit(2)
 	}
-	if err := tightenFile(os.Args[1]); err != nil {
+	if err := finish(os.Args[1]); err != nil {
 		fmt.Fprintf(os.Stderr, "crd: %s: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
 }
 
-func tightenFile(file string) error {
+func finish(file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -59,6 +63,7 @@ func tightenFile(file string) error {
 		return err
 	}
 	tighten(crd, false)
+	unwrapAll(crd)
 	if content, err = yaml.Marshal(crd); err != nil {
 		return err
 	}

@@ -17,20 +17,19 @@ package() {
   case $1 in
   controller-gen) echo sigs.k8s.io/controller-tools/cmd/controller-gen ;;
   crd-ref-docs) echo github.com/elastic/crd-ref-docs ;;
-  descriptions) echo ./descriptions ;;
   golangci-lint) echo ./golangci-lint ;;
   helm) echo helm.sh/helm/v4/cmd/helm ;;
   kubeconform) echo github.com/yannh/kubeconform/cmd/kubeconform ;;
   kustomize) echo sigs.k8s.io/kustomize/kustomize/v5 ;;
   *)
-    echo "hack/tools/build.sh: unknown tool \"$1\": use controller-gen, crd-ref-docs, descriptions, golangci-lint, helm, kubeconform or kustomize" >&2
+    echo "hack/tools/build.sh: unknown tool \"$1\": use controller-gen, crd-ref-docs, golangci-lint, helm, kubeconform or kustomize" >&2
     return 2
     ;;
   esac
 }
 
 cache=${BACKUP_OPERATOR_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or BACKUP_OPERATOR_CACHE}/.cache}/backup-operator}
-key=$({ go env GOVERSION GOOS GOARCH && cat "$here"/{go.mod,go.sum,build.sh} "$here"/{golangci-lint,descriptions}/*.go; } | sha256sum | cut -c1-16)
+key=$({ go env GOVERSION GOOS GOARCH && cat "$here"/{go.mod,go.sum,build.sh} "$here"/golangci-lint/*.go; } | sha256sum | cut -c1-16)
 bin=$cache/tools/$key
 
 for tool in "$@"; do
