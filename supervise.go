@@ -43,7 +43,7 @@ func supervise(args []string) (status int, done bool) {
 		return 0, false
 	}
 	defer read.Close()
-	worker := exec.Command("/proc/self/exe", args[1:]...) //nolint:noctx // Signals are forwarded instead.
+	worker := exec.Command("/proc/self/exe", args[1:]...) //nolint:noctx,gosec // Signals are forwarded; this program once more.
 	worker.Args[0] = args[0]
 	worker.Env = append(os.Environ(), workerVariable+"=1")
 	worker.Stdin, worker.Stdout, worker.Stderr = os.Stdin, os.Stdout, os.Stderr

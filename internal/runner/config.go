@@ -83,17 +83,19 @@ func (c Config) Validate() error {
 	if c.RsyncDirectory != "" {
 		errs = append(errs, checkDirectory("--rsync-directory", c.RsyncDirectory))
 	}
-	if c.LockTimeout < 0 {
-		wrong("--lock-timeout %s: give a time that is not negative", c.LockTimeout)
-	}
-	if c.AnswerTimeout < 0 {
-		wrong("--answer-timeout %s: give a time that is not negative; 0 means to wait forever", c.AnswerTimeout)
-	}
-	if c.SyncTimeout < 0 {
-		wrong("--sync-timeout %s: give a time that is not negative; 0 means to wait for ever", c.SyncTimeout)
-	}
-	if c.ProgressInterval < 0 {
-		wrong("--progress-interval %s: give a time that is not negative; 0 means no progress in the log", c.ProgressInterval)
+	for _, t := range []struct {
+		flag  string
+		value time.Duration
+		zero  string
+	}{
+		{"--lock-timeout", c.LockTimeout, ""},
+		{"--answer-timeout", c.AnswerTimeout, "; 0 means to wait forever"},
+		{"--sync-timeout", c.SyncTimeout, "; 0 means to wait forever"},
+		{"--progress-interval", c.ProgressInterval, "; 0 means no progress in the log"},
+	} {
+		if t.value < 0 {
+			wrong("%s %s: give a time that is not negative%s", t.flag, t.value, t.zero)
+		}
 	}
 	if c.Level < 0 || c.Level > 19 {
 		wrong("--level %d: give a zstd level from 1 to 19", c.Level)

@@ -133,7 +133,7 @@ func (r *run) sameShare(ctx context.Context, file string, s share) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	defer here.close()
+	defer func() { _ = here.close() }()
 	m := &r.mirror.directory
 	there, err := look(m, func() (*uncachedFile, error) { return openUncached(filepath.Join(m.path, file)) })
 	if err != nil {
