@@ -99,7 +99,8 @@ func (c *recordChecker) record(p place, kind byte, tail int) error {
 	}
 	payload := head[skippableSize:]
 	body := int64(binary.LittleEndian.Uint32(payload[recordHeader-4:]))
-	if binary.LittleEndian.Uint32(head) != recordMagic || int64(binary.LittleEndian.Uint32(head[4:])) != p.Length-skippableSize ||
+	size := int64(binary.LittleEndian.Uint32(head[4:]))
+	if binary.LittleEndian.Uint32(head) != recordMagic || size != p.Length-skippableSize ||
 		string(payload[:len(signature)]) != signature || payload[len(signature)] != kind ||
 		p.Length != fixed+body+crcSize+int64(tail) {
 		return errNotAsWritten

@@ -80,8 +80,8 @@ func List(dir, prefix string, now time.Time) ([]Backup, error) {
 	return backups, nil
 }
 
-// Merge unites the listings of a backup directory and its mirror, the one made last first: where both have a backup, the first
-// one's entry stands.
+// Merge unites the listings of a backup directory and its mirror, the one made last first: where both have a
+// backup, the first one's entry stands.
 func Merge(here, mirror []Backup) []Backup {
 	union := slices.Clone(here)
 	for _, b := range mirror {

@@ -52,7 +52,8 @@ func (r *run) findDamaged(where string, backups []catalog.Backup) {
 		return
 	}
 	r.find(report.FindingArchiveDamaged, "%s in the %s: damaged (%v). Damaged archives do not count as backups: check the "+
-		"health of the storage, restore from them only what no other archive holds, and remove them", named(damaged), where, damaged[0].Err)
+		"health of the storage, restore from them only what no other archive holds, and remove them",
+		named(damaged), where, damaged[0].Err)
 }
 
 // hasReported reports whether the archive is the one in which reusing it found damage, which is a finding of its own.
@@ -69,8 +70,8 @@ func (r *run) findAhead(backups []catalog.Backup) {
 	if len(ahead) == 0 {
 		return
 	}
-	r.find(report.FindingClockSkew, "the clock says %s, and the names of some archives are later: %s. The clock was ahead when "+
-		"they were made, or is behind now: check the clock of the node. Archives are kept, reused and restored in the order in "+
+	r.find(report.FindingClockSkew, "the clock says %s, and the names of some archives are later: %s. The clock was ahead "+
+		"when they were made, or is behind now: check the clock of the node. Archives are kept, reused and restored in the order in "+
 		"which they were made, whatever their names say", r.now().UTC().Format(time.RFC3339), named(ahead))
 }
 
