@@ -87,9 +87,7 @@ func (a *Archive) scan(ctx context.Context, ours *bool) error {
 		if f.isLost() && (s.ended || next <= index.Alignment) {
 			continue // What is damaged is a part of the index, or the header.
 		}
-		full := ref != nil && (ref.Source != s.source && ref.Source != "" || ref.Data+ref.Stored != f.offset ||
-			ref.Frames >= salvagedFrames || ref.Entries+len(f.entries) > salvagedEntries)
-		if ref == nil || full {
+		if ref == nil || !takes(ref, &f, s.source) {
 			a.blocks = append(a.blocks, index.BlockRef{Data: f.offset, Stream: stream, Source: s.source})
 			a.starts = append(a.starts, start)
 			ref = &a.blocks[len(a.blocks)-1]
@@ -108,6 +106,12 @@ func (a *Archive) scan(ctx context.Context, ours *bool) error {
 	a.ended = s.ended
 	a.nameFirst()
 	return nil
+}
+
+// takes reports whether a frame of a source can go into a block that was begun.
+func takes(ref *index.BlockRef, f *scanned, source string) bool {
+	return (ref.Source == source || ref.Source == "") && ref.Data+ref.Stored == f.offset &&
+		ref.Frames < salvagedFrames && ref.Entries+len(f.entries) <= salvagedEntries
 }
 
 // nameFirst gives the blocks before the first entry that was found to its source.
@@ -157,7 +161,8 @@ func (a *Archive) ScanBlock(ctx context.Context, i int, b *index.Block) error {
 		for k := range f.entries {
 			paths += len(f.entries[k].Path)
 		}
-		if f.offset > next || f.offset+f.Stored > end || paths > index.MaxPaths || len(b.Entries)+len(f.entries) > 2*index.MaxEntries {
+		many := paths > index.MaxPaths || len(b.Entries)+len(f.entries) > 2*index.MaxEntries
+		if f.offset > next || f.offset+f.Stored > end || many {
 			// Frames of a block follow each other, and there aren't any number of entries in them.
 			f = scanned{offset: next, Frame: index.Frame{Stored: end - next}}
 		}

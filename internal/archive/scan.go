@@ -164,8 +164,8 @@ func (s *scanner) frame(pos int64) (scanned, error) {
 
 // load reads and decompresses the frame at an offset. With errScanned, stored is what it occupies if that can be told.
 func (s *scanner) load(pos int64) (stored, content []byte, err error) {
-	end, n := 0, int64(64<<10)
-	for {
+	var end int
+	for n := int64(64 << 10); ; n = max(2*n, int64(end)) {
 		head, err := s.read(pos, min(n, s.size-pos))
 		if err != nil {
 			return nil, nil, err
@@ -177,7 +177,6 @@ func (s *scanner) load(pos int64) (stored, content []byte, err error) {
 		if end <= len(head) {
 			break
 		}
-		n = max(2*n, int64(end))
 	}
 	length := int64(end)
 	length += padTo(pos + length)

@@ -53,7 +53,8 @@ func (v *verifier) scanned(ctx context.Context, i int, b *index.Block) error {
 	offset, first, last := v.archive.blocks[i].Data, 0, v.archive.blocks[i].Source
 	for _, f := range b.Frames {
 		if IsLost(f) {
-			v.problem(Problem{Offset: offset, Length: f.Stored, Err: fmt.Sprintf("can't be read; what comes after %q is affected", last)})
+			what := fmt.Sprintf("can't be read; what comes after %q is affected", last)
+			v.problem(Problem{Offset: offset, Length: f.Stored, Err: what})
 		} else {
 			v.result.Frames++
 		}

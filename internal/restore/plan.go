@@ -334,18 +334,12 @@ func (p *planner) parent(path string) (*directory, error) {
 		return nil, err
 	}
 	where, err := p.r.lookup.find(want)
-	if isDamage(err) || err == nil && where == nil && p.r.lookup.mayMiss() {
-		// That much is lost has been told; what is in the directory isn't.
-		self, err := p.enter(above, &index.Entry{Path: want})
-		if err == nil {
-			self.entry = nil
-		}
-		return self, err
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if where == nil || where.entry.Type != index.Directory {
+	case where == nil && p.r.lookup.mayMiss():
+		return p.enterUnknown(above, want)
+	case where == nil || where.entry.Type != index.Directory:
 		return nil, malformed(path, "is in something that is not a directory")
 	}
 	self, err := p.enter(above, &where.entry)
@@ -354,6 +348,15 @@ func (p *planner) parent(path string) (*directory, error) {
 	}
 	m := member{entry: where.entry, at: where.at, self: self.use(), path: want}
 	return self, p.submit(where.start, p.frameOf(where), []member{m})
+}
+
+// enterUnknown makes a directory of which the entry is lost, and what is in it isn't. That much is lost has been told.
+func (p *planner) enterUnknown(above *directory, path string) (*directory, error) {
+	self, err := p.enter(above, &index.Entry{Path: path})
+	if err == nil {
+		self.entry = nil
+	}
+	return self, err
 }
 
 // frameOf is the frame in which an entry begins that was found just now.
