@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
+	"appliance.io/backup-operator/internal/report"
 )
 
 // leftBehind is that new settings put backups into another directory or volume, and those that there were remain, for no run
@@ -19,8 +20,8 @@ func leftBehind(before, after *backupv1alpha1.BackupPolicyStatus) []news {
 	tell := func(left, now, backups string) {
 		all = append(all, news{
 			corev1.EventTypeWarning, backupv1alpha1.ReasonBackupsLeftBehind, actionReconcile, fmt.Sprintf(
-				"the settings have changed, and no run removes the %s %s any more: remove them when you no longer need them. %s",
-				backups, left, now),
+				"the settings have changed, and no run removes the %s %s any more: remove them when you no longer need them (%s). %s",
+				backups, left, report.VolumeShell, now),
 			fmt.Sprintf("left %d %s", after.ObservedGeneration, left),
 		})
 	}

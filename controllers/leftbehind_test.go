@@ -58,7 +58,7 @@ func TestBackupsThatNewSettingsLeaveBehindAreReportedOnce(t *testing.T) {
 				t.Fatalf("told %q, want %q", got, test.want)
 			}
 			for i, want := range test.want {
-				if !strings.Contains(got[i], want) {
+				if !strings.Contains(got[i], want) || !strings.Contains(got[i], report.VolumeShell) {
 					t.Errorf("%q doesn't say %q", got[i], want)
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -110,6 +111,54 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPagesThatMessagesNameAreThere, so that nobody who follows a message finds nothing.
+func TestPagesThatMessagesNameAreThere(t *testing.T) {
+	found := 0
+	for _, path := range programFiles(t) {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			literal, ok := node.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			for _, page := range submatches(`\bdocs/([a-zA-Z/-]+\.md)\b`, literal.Value) {
+				found++
+				if _, err := os.Stat(page); err != nil {
+					t.Errorf("%s names docs/%s: %v", path, page, err)
+				}
+			}
+			return true
+		})
+	}
+	if found == 0 {
+		t.Error("no message names a page")
+	}
+}
+
+// programFiles are the Go files of the program itself.
+func programFiles(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("../*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"../api", "../controllers", "../internal"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".go" {
+				all = append(all, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return slices.DeleteFunc(all, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
 }
 
 // pages are the pages that people write, by their path from here.

@@ -60,7 +60,7 @@ func Retain(backups []Backup, rules Rules) []Decision {
 		case b.State == Foreign:
 			d.Reason = "it is not a backup that this program knows"
 		case b.State == Damaged:
-			d.Reason = "it is damaged: look into it, and remove it by hand"
+			d.Reason = "it is damaged, so it does not count"
 		case !rules.owns(b):
 			d.Reason = fmt.Sprintf("it belongs to the policy %q", b.Header.Policy)
 		case rules.isCurrent(b):

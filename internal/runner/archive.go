@@ -149,6 +149,6 @@ func (r *run) explainWrite(pending *catalog.NewBackup, err error) error {
 		expected = "about " + humanBytes(n) + " were expected to be needed, "
 	}
 	return fmt.Errorf("--directory %s ran out of space while the archive %s was written: %s%s are free after what was written "+
-		"has been removed; earlier backups are intact: free some space or make the volume bigger (%w)%s", r.config.Directory,
-		pending.Name(), expected, free, err, r.pauseHint())
+		"has been removed; earlier backups are intact: %s or make the volume bigger (%w)%s", r.config.Directory,
+		pending.Name(), expected, free, freeSpace, err, r.pauseHint())
 }

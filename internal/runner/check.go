@@ -163,7 +163,7 @@ func ownerFault(flag, dir string, err error) error {
 	if isFileError(err) {
 		return directoryFault(flag, dir, err)
 	}
-	return settingsFault(report.ReasonDirectoryOwned, fmt.Errorf("%s: %w", flag, err))
+	return settingsFault(report.ReasonDirectoryOwned, fmt.Errorf("%s: %w (%s)", flag, err, report.VolumeShell))
 }
 
 // isFileError reports whether an error came from the file system and not from what was found there.

@@ -91,7 +91,7 @@ func directoryFault(flag, dir string, err error) *fault {
 	fix := "look at the file system's health, and at its server if it is a remote one"
 	switch {
 	case isNoSpace(err):
-		f.reason, fix = report.ReasonNotEnoughSpace, "it is full: free some space"
+		f.reason, fix = report.ReasonNotEnoughSpace, "it is full: "+freeSpace
 	case errors.Is(err, os.ErrPermission):
 		f.permanent, fix = true, fmt.Sprintf("let the user %d write there", os.Getuid())
 	case errors.Is(err, unix.EROFS):

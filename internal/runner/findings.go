@@ -37,7 +37,7 @@ func (r *run) findLeftovers(where string, d *directory) {
 		prefixes = append(prefixes, fmt.Sprintf("%d named %s-*", l.Count, l.Prefix))
 	}
 	r.find(report.FindingBackupsLeftBehind, "archives of this policy with other filename prefixes are in the %s: %s. No run "+
-		"removes them: remove them when you no longer need them", where, strings.Join(prefixes, ", "))
+		"removes them: remove them when you no longer need them (%s)", where, strings.Join(prefixes, ", "), report.VolumeShell)
 }
 
 // findDamaged adds a finding about damaged archives that may be this policy's.
@@ -52,8 +52,8 @@ func (r *run) findDamaged(where string, backups []catalog.Backup) {
 		return
 	}
 	r.find(report.FindingArchiveDamaged, "%s in the %s: damaged (%v). Damaged archives do not count as backups: check the "+
-		"health of the storage, restore from them only what no other archive holds, and remove them",
-		named(damaged), where, damaged[0].Err)
+		"health of the storage, restore from them only what no other archive holds, and remove them (%s)",
+		named(damaged), where, damaged[0].Err, report.VolumeShell)
 }
 
 // hasReported reports whether the archive is the one in which reusing it found damage, which is a finding of its own.

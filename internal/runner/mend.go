@@ -90,8 +90,8 @@ func (r *run) soundOnes(ctx context.Context, flawed []catalog.Backup) ([]catalog
 			continue
 		}
 		r.find(report.FindingArchiveDamaged, "the archive %s in --directory %s is damaged and differs from its copy in "+
-			"--rsync-directory %s, which is left alone: verify the copy with backup-operator verify, copy it back if it is sound, "+
-			"and check the health of the storage", b.File, r.config.Directory, r.mirror.path)
+			"--rsync-directory %s, which is left alone: verify the copy with backup-operator verify, copy it back if it is sound "+
+			"(%s), and check the health of the storage", b.File, r.config.Directory, r.mirror.path, report.VolumeShell)
 	}
 	return sound, nil
 }

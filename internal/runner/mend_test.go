@@ -130,7 +130,8 @@ func TestADamagedArchiveDoesNotReplaceItsGoodCopyInTheMirror(t *testing.T) {
 	if now, err := os.ReadFile(there); err != nil || !bytes.Equal(now, good) {
 		t.Errorf("the good copy was replaced: %v", err)
 	}
-	if got := findingsOf(r, report.FindingArchiveDamaged); len(got) != 1 || !strings.Contains(got[0], first.Name) {
+	if got := findingsOf(r, report.FindingArchiveDamaged); len(got) != 1 || !strings.Contains(got[0], first.Name) ||
+		!strings.Contains(got[0], report.VolumeShell) {
 		t.Errorf("found %q", got)
 	}
 }

@@ -273,8 +273,11 @@ func TestWhatIsInTheWayInTheMirrorIsNotReplaced(t *testing.T) {
 	there := filepath.Join(b.config.RsyncDirectory, "app-20261102T050000Z.tar.zst")
 	b.put(there, "a stranger's")
 	r := b.want(report.Failed, report.ReasonSyncFailed, report.ExitFailed)
-	if content, _ := os.ReadFile(there); string(content) != "a stranger's" || !strings.Contains(r.Message, filepath.Base(there)) {
-		t.Errorf("it is %q now, reported %q", content, r.Message)
+	if content, _ := os.ReadFile(there); string(content) != "a stranger's" {
+		t.Errorf("it is %q now", content)
+	}
+	if !strings.Contains(r.Message, filepath.Base(there)) || !strings.Contains(r.Message, report.VolumeShell) {
+		t.Errorf("reported %q", r.Message)
 	}
 	if err := os.Remove(there); err != nil {
 		t.Fatal(err)

@@ -172,7 +172,9 @@ func TestArchivesWithAnotherPrefixAreReported(t *testing.T) {
 	for range 2 {
 		r := b.succeed()
 		said := findings(r)
-		for _, want := range []string{"in the backup directory: 2 named app-*.", "in the mirror: 2 named app-*."} {
+		for _, want := range []string{
+			"in the backup directory: 2 named app-*.", "in the mirror: 2 named app-*.", report.VolumeShell,
+		} {
 			if len(r.Findings) != 2 || !strings.Contains(said, want) {
 				t.Errorf("found %q, want %q", said, want)
 			}

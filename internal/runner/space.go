@@ -22,9 +22,12 @@ func checkSpace(flag, dir string, space catalog.Space, need int64) error {
 	}
 	return &fault{reason: report.ReasonNotEnoughSpace, err: fmt.Errorf(
 		"%s %s has not enough space: %s needed, %s free: free some space, make the volume bigger, or keep fewer backups "+
-			"(the surplus is only removed after a successful run, so remove some by hand now)",
-		flag, dir, humanBytes(need), humanBytes(space.Free))}
+			"(the surplus is only removed after a successful run, so remove some by hand now: %s)",
+		flag, dir, humanBytes(need), humanBytes(space.Free), report.VolumeShell)}
 }
+
+// freeSpace is what to do where a file system is full.
+const freeSpace = "free some space (" + report.VolumeShell + ")"
 
 // humanBytes is a number of bytes for people, and the exact one beside it.
 func humanBytes(n int64) string {

@@ -79,8 +79,8 @@ func (r *run) synchronize(ctx context.Context) error {
 	}
 	send := catalog.MissingSound(here, there, r.rules(), r.examine(r.storage))
 	if conflicts := catalog.Conflicts(send, there); len(conflicts) > 0 {
-		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away", m.flag, m.path,
-			strings.Join(conflicts, ", "))
+		return fmt.Errorf("%s %s has something else under the name %s, which would be lost: move it away (%s)", m.flag, m.path,
+			strings.Join(conflicts, ", "), report.VolumeShell)
 	}
 	if err := r.checkMirrorSpace(bytesToSend(r.config.Directory, send, there)); err != nil {
 		return err
@@ -174,8 +174,8 @@ func (r *run) explainSend(err error) error {
 	if errors.As(err, &failed) && failed.NoSpace() {
 		space, spaceErr := r.mirror.space()
 		if spaceErr == nil {
-			return fmt.Errorf("--rsync-directory %s ran out of space, %s are free now: free some space or keep fewer backups: %w",
-				r.config.RsyncDirectory, humanBytes(space.Free), err)
+			return fmt.Errorf("--rsync-directory %s ran out of space, %s are free now: %s or keep fewer backups: %w",
+				r.config.RsyncDirectory, humanBytes(space.Free), freeSpace, err)
 		}
 	}
 	return fmt.Errorf("--rsync-directory %s: %w", r.config.RsyncDirectory, err)
