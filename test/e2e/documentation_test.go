@@ -198,7 +198,7 @@ func newReader(t *testing.T) *reader {
 }
 
 // manifestName is the comment on the first line of a block that the docs name as a file.
-var manifestName = regexp.MustCompile("(?m)^```yaml\n# ([a-z]+\\.yaml)\n((?:.*\n)*?)```$")
+var manifestName = regexp.MustCompile("(?m)^```yaml\n# ([a-z-]+\\.yaml)\n((?:.*\n)*?)```$")
 
 // writeManifests writes the files that a page shows.
 func (r *reader) writeManifests(t *testing.T, page string) {

@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,13 +25,7 @@ import (
 func TestARestrictedNamespace(t *testing.T) {
 	t.Parallel()
 	a := newAppliance(t)
-	command(t, "chown", "-R", "1000:1000", a.dir)
-	a.enforce("restricted")
-	p := a.apply("appliance", func(s *spec) {
-		s.Job = &backupv1alpha1.JobTemplate{PodSecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](1000), RunAsGroup: ptr.To[int64](1000), FSGroup: ptr.To[int64](1000),
-		}}
-	})
+	p := a.applyRestricted(1000)
 	made := p.mustRun().Archive
 	p.wantCondition(t, "Synchronized", "True", "Succeeded")
 	wantSame(t, "the mirror", []string{made}, archivesIn(t, a.path("remote", "mirror"), "appliance"))
@@ -38,6 +33,64 @@ func TestARestrictedNamespace(t *testing.T) {
 	for _, volume := range []string{"data", "logs", "config", "sessions"} {
 		treetest.AssertEqual(t, a.path(volume), filepath.Join(restored, volume))
 	}
+}
+
+// TestAVolumeShellInARestrictedNamespace follows docs/volume-shell.md where backups run as the user of its example.
+func TestAVolumeShellInARestrictedNamespace(t *testing.T) {
+	t.Parallel()
+	a := newAppliance(t)
+	made := a.applyRestricted(65532).mustRun().Archive
+	pipe(t, volumeShell(t), "kubectl", "-n", a.namespace, "apply", "-f", "-")
+	kubectl(t, "-n", a.namespace, "wait", "--for=condition=Ready", "--timeout="+patience.String(), "pod/volume-shell")
+	shell := func(args ...string) string {
+		return kubectl(t, append([]string{"-n", a.namespace, "exec", "volume-shell", "--"}, args...)...)
+	}
+	if listed := shell("backup-operator", "list", "--directory", "/storage/daily"); !strings.Contains(listed, made) {
+		t.Errorf("%s is not listed:\n%s", made, listed)
+	}
+	shell("rm", "/storage/daily/"+made, "/storage/daily/"+made+".sha256")
+	if left := archivesIn(t, a.path("backups", "daily"), "appliance"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// volumeShell is the pod of docs/volume-shell.md for a policy that has a podSecurityContext.
+func volumeShell(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(repository, "docs/volume-shell.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := manifestName.FindStringSubmatch(string(page))
+	if match == nil {
+		t.Fatal("the page has no manifest")
+	}
+	manifest := match[2]
+	for _, change := range [][2]string{
+		{"  securityContext: {runAsUser: 0, runAsGroup: 0}\n", ""},
+		{"  # securityContext: {runAsNonRoot", "  securityContext: {runAsNonRoot"},
+		{"registry.example.com/backup-operator:v0.1.0", runnerImage(t)},
+		{"claimName: appliance-backups", "claimName: backups"},
+	} {
+		if strings.Count(manifest, change[0]) != 1 {
+			t.Fatalf("the page's manifest does not have %q once", change[0])
+		}
+		manifest = strings.Replace(manifest, change[0], change[1], 1)
+	}
+	return manifest
+}
+
+// applyRestricted has the namespace enforce the level "restricted", and makes a policy whose backups run as a user that
+// owns all of the appliance's files.
+func (a *appliance) applyRestricted(user int64) *policy {
+	a.t.Helper()
+	command(a.t, "chown", "-R", fmt.Sprintf("%d:%d", user, user), a.dir)
+	a.enforce("restricted")
+	return a.apply("appliance", func(s *spec) {
+		s.Job = &backupv1alpha1.JobTemplate{PodSecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(user), RunAsGroup: ptr.To(user), FSGroup: ptr.To(user),
+		}}
+	})
 }
 
 // TestHostPathIsNotAllowed without the flag, whatever the namespace enforces.
