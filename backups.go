@@ -135,9 +135,11 @@ func (f *backupFile) ReadAt(buf []byte, offset int64) (int, error) {
 	return n, err
 }
 
+func (f *backupFile) hangs() bool { return f.silent.Load() != nil }
+
 // Close closes the file, unless that would wait for an answer that doesn't come.
 func (f *backupFile) Close() error {
-	if hangs := f.silent.Load() != nil; hangs {
+	if f.hangs() {
 		return nil
 	}
 	_, err := catalog.Within(f.directory, f.limit, func() (struct{}, error) {

@@ -24,7 +24,8 @@ func ExplainOpenFiles(err error) error {
 		limit := unix.Rlimit{}
 		_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // 0 if it can't be told, which no limit is
 		return fmt.Errorf("%w: this program may have %d files open, and needs one for each level of directories and some more: "+
-			"raise the limit with \"ulimit -n\", with LimitNOFILE= in a systemd unit, or in the settings of the container runtime", err, limit.Cur)
+			"raise the limit with \"ulimit -n\", with LimitNOFILE= in a systemd unit, or in the settings of the container runtime",
+			err, limit.Cur)
 	case errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("%w: all programs on this machine together have too many files open: raise the sysctl fs.file-max", err)
 	}

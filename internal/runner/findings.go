@@ -71,8 +71,8 @@ func (r *run) findAhead(backups []catalog.Backup) {
 		return
 	}
 	r.find(report.FindingClockSkew, "the clock says %s, and the names of some archives are later: %s. The clock was ahead "+
-		"when they were made, or is behind now: check the clock of the node. Archives are kept, reused and restored in the order in "+
-		"which they were made, whatever their names say", r.now().UTC().Format(time.RFC3339), named(ahead))
+		"when they were made, or is behind now: check the clock of the node. Archives are kept, reused and restored in the "+
+		"order in which they were made, whatever their names say", r.now().UTC().Format(time.RFC3339), named(ahead))
 }
 
 // named lists the names of archives, of many the first few.

@@ -121,8 +121,8 @@ func (r *run) findDamage() {
 	if reuse := r.report.Archive.Reuse; reuse != nil {
 		damaged = reuse.Previous
 	}
-	r.find(report.FindingArchiveDamaged, "the archive %s is damaged, or was changed, in the storage; the new one, %s, is whole, "+
-		"because what could not be relied on was read from the sources again: check the health of the storage, and verify all "+
-		"archives in --directory %s with backup-operator verify (%s)", damaged, r.made.File, r.config.Directory,
+	r.find(report.FindingArchiveDamaged, "the archive %s is damaged, or was changed, in the storage; the new one, %s, is "+
+		"whole, because what could not be relied on was read from the sources again: check the health of the storage, and "+
+		"verify all archives in --directory %s with backup-operator verify (%s)", damaged, r.made.File, r.config.Directory,
 		report.VolumeShell)
 }
