@@ -65,8 +65,6 @@ func worstOfRuns(status *backupv1alpha1.BackupPolicyStatus) backupv1alpha1.Prote
 		p.State = backupv1alpha1.ProtectionIncomplete
 	case backup.Status == metav1.ConditionFalse:
 		p.State = backupv1alpha1.ProtectionFailing
-	case backup.Status != metav1.ConditionTrue:
-		p.State = backupv1alpha1.ProtectionUnknown
 	case unusual.Status == metav1.ConditionTrue:
 		p.State, p.Message = backupv1alpha1.ProtectionUnusual, unusual.Message
 	case sync != nil && sync.Status != metav1.ConditionTrue:

@@ -61,7 +61,6 @@ func aspects() [][]truth {
 		{
 			runTruth("Failing", 60, "Failed", metav1.ConditionFalse),
 			runTruth("Incomplete", 50, "Incomplete", metav1.ConditionFalse),
-			runTruth("Unknown", 45, "", metav1.ConditionUnknown),
 			{"Pending", 10, func(s *backupv1alpha1.BackupPolicyStatus) {
 				conditions{status: s}.set("BackupSucceeded", metav1.ConditionUnknown, "NoRunYet", "the message of Pending")
 			}},
@@ -120,8 +119,8 @@ func TestTheStatusColumnIsTheWorstThatIsTrue(t *testing.T) {
 		}
 	})
 	for _, state := range []backupv1alpha1.ProtectionState{
-		"NotReady", "Delayed", "Disabled", "Suspended", "Unbound", "Failing", "Incomplete", "Unknown", "Unusual", "NotSynchronized",
-		"Warning", "Running", "Pending", "Protected",
+		"NotReady", "Delayed", "Disabled", "Suspended", "Unbound", "Failing", "Incomplete", "Unusual", "NotSynchronized", "Warning",
+		"Running", "Pending", "Protected",
 	} {
 		if !seen[state] {
 			t.Errorf("no combination is %s", state)

@@ -15,7 +15,6 @@ type Protection struct {
 	// Unbound (a claim has no volume yet);
 	// Failing (the last run failed);
 	// Incomplete (the last backup lacks something);
-	// Unknown (the last run ended without a result);
 	// Unusual (the last backup lacks much that earlier ones hold);
 	// NotSynchronized (rsyncDirectory does not hold what it should);
 	// Warning (the last backup is complete, but its run found something wrong);
@@ -26,6 +25,7 @@ type Protection struct {
 	State ProtectionState `json:"state,omitempty"`
 
 	// message is what the state means here and, unless all is well, what to do.
+	// +kubebuilder:validation:MinLength=0
 	// +kubebuilder:validation:MaxLength=32768
 	// +optional
 	Message string `json:"message,omitempty"`
@@ -56,8 +56,6 @@ const (
 	ProtectionFailing ProtectionState = "Failing"
 	// ProtectionIncomplete means that the last run made an incomplete backup.
 	ProtectionIncomplete ProtectionState = "Incomplete"
-	// ProtectionUnknown means that nobody knows how the last run went.
-	ProtectionUnknown ProtectionState = "Unknown"
 	// ProtectionUnusual means that the condition Unusual is True.
 	ProtectionUnusual ProtectionState = "Unusual"
 	// ProtectionNotSynchronized means that the last backup is complete, but that the condition Synchronized is not True.
