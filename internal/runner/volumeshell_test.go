@@ -5,7 +5,6 @@ package runner
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -18,7 +17,8 @@ import (
 // TestMessagesThatAskForWorkOnFilesSayHow a person gets at them.
 func TestMessagesThatAskForWorkOnFilesSayHow(t *testing.T) {
 	b := newBench(t)
-	r := &run{config: b.config, storage: &directory{place: place{"--directory", b.config.Directory}}, log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	storage := &directory{place: place{"--directory", b.config.Directory}}
+	r := &run{config: b.config, storage: storage, log: slog.New(slog.DiscardHandler)}
 	owned := &catalog.OwnedError{Directory: "/storage", Prefix: "web", Owner: "orbit/web"}
 	for what, err := range map[string]error{
 		"too little space":        checkSpace("--directory", "/storage", catalog.Space{}, 1),
