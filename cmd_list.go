@@ -23,14 +23,14 @@ func newListCommand() *cobra.Command {
 		Short: "List the backups in a directory, newest first, or what is in one",
 		Long: `List the backups in a directory, newest first, with what each says about itself.
 
-Backups are in the order in which they were made, which clocks that were wrong don't change.
+Backups are listed in the order in which they were made, even if a clock was wrong.
 
 STATE is Complete; Incomplete, when something that should be in the archive isn't; Damaged, when its header, its index or
 its end is not what was written; or Foreign, when the file only has the name of a backup or was written by a newer version.
-Of the last two, runs never count any. Contents aren't checked; "verify" does that.
+Runs never count damaged or foreign ones. Contents are not checked; "verify" does that.
 
-With --long, list what is in one backup, without reading more of it than its index: mode, owner, size, time of
-modification, path. Patterns are those of "restore". As JSON, each entry is one line.`,
+With --long, list what is in one backup: mode, owner, size, time of modification, path. Only the backup's index is read.
+Patterns are those of "restore". As JSON, each entry is one line.`,
 		Example: `  backup-operator list --directory /backup/daily
   backup-operator list --directory /backup/daily --prefix appliance -o json
   backup-operator list --directory /backup/daily --long latest --include '*.pem'`,

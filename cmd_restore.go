@@ -37,23 +37,23 @@ func newRestoreCommand() *cobra.Command {
 		Short: "Restore a backup, or some files of one",
 		Long: `Restore a backup, or some files of one.
 
-Each source goes into the directory that is given for it; sources that aren't named aren't restored. A --target that is
-a directory alone gets everything, each source in a directory of its name. Directories are made if need be.
+Each source is restored into the directory that is given for it; sources that are not named are not restored. A --target
+that is only a directory gets everything, each source in a directory of its name. Missing directories are created.
 
 Patterns are matched against SOURCE/PATH, as "list --long" shows it. Without any of *?[{\ a pattern is one path, found
-without reading the rest. ** spans directories; a pattern without a slash, as *.pem, matches names at any depth; a
-directory counts with everything in it. What is excluded isn't restored even if it is included.
+without reading the rest. ** spans directories; a pattern without a slash, such as *.pem, matches names at any
+depth; a directory matches with everything in it. --exclude takes precedence over --include.
 
-Files that stand already as they are in the backup are kept, so a restore that was interrupted is run again. If others
-differ, nothing is written unless --overwrite is given. Files that the backup doesn't have are left alone.
+Files that are already as they are in the backup are kept, so an interrupted restore can be run again. If others differ,
+nothing is written unless --overwrite is given. Files that the backup does not have are left alone.
 
-Files that could not be read in full when the backup was made are named. They are restored where nothing stands, but
-replace nothing unless --overwrite-with-incomplete is given.
+Files that could not be read in full when the backup was made are named. They are restored where no file exists,
+but replace none unless --overwrite-with-incomplete is given.
 
-Owners are set by root only; device nodes take root too. Without, everything is yours.
+Only root can set owners and create device nodes. As another user, you own everything that is restored.
 
 Exit status: 0 done; 1 a passing fault, worth a retry; 3 done but incomplete: what is damaged, was incomplete in the
-backup or can't be made here was named, the rest is restored; 64 wrong input: no such backup, files that differ, or a
+backup or cannot be created here is named, the rest is restored; 64 wrong input: no such backup, files that differ, or a
 file that isn't an archive.`,
 		Example: `  # All of the newest complete backup: data into /restored/data, logs into /restored/logs
   backup-operator restore --directory /backup/daily --target /restored

@@ -29,10 +29,10 @@ func newVerifyCommand() *cobra.Command {
 		Use:   "verify --directory DIR [--prefix PREFIX] [--backup NAME|latest|all] [-o text|json]",
 		Short: "Check every byte of a backup",
 		Long: `Check every byte of a backup: that the file is what was written, and that each file in it has the content that was
-archived. The files that damage concerns are named; the others can be restored. Files that could not be read in full when
-the backup was made are named too. The list of checksums beside the backup is compared with it.
+archived. Files that are affected by damage are named; all others can be restored. Files that could not be read in full
+when the backup was made are named too. The list of checksums beside the backup is compared with it.
 
-Exit status: 0 good; 1 a passing fault, as storage that doesn't answer; 3 damaged or incomplete; 64 wrong input, or not
+Exit status: 0 good; 1 a passing fault, such as storage that does not answer; 3 damaged or incomplete; 64 wrong input, or not
 a backup.`,
 		Example: `  backup-operator verify --directory /backup/daily
   backup-operator verify --directory /backup/daily --prefix appliance --backup all -o json`,
