@@ -41,7 +41,7 @@ with a .sha256 beside it. It can be restored with nothing but "tar --zstd -xf"; 
 data/… in it, and "sha256sum -c" with the .sha256 checks what was restored. The sources may be in use meanwhile.
 
 What hasn't changed since the archive before in the same directory is taken over from it without being read again. Where
-the file system can, as XFS and Btrfs, both then share the space; each is complete all the same, and the other can go.
+the file system can, as XFS and Btrfs, both then share the space; each is still complete, and the other can go.
 So that damage on the disk doesn't spread to all archives, each run reads and checks a share of what it takes over: all
 of it within half as many runs as backups are kept.
 

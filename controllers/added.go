@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Server-side apply leaves fields alone that somebody else has added to the CronJob, such as a service account, whose rights
-// runs would have, or a toleration. Whoever sets a field is its manager, and what the API server sets by default has none:
-// so a field of the spec with another manager is one that the policy does not ask for.
+// Server-side apply leaves fields alone that somebody else has added to the CronJob, such as a service account,
+// whose rights runs would have, or a toleration. A client that sets a field becomes its manager, and defaults of the API
+// server have none. So a field of the spec with another manager is one that the policy does not ask for.
 
 // specFields is the member of a set of fields that stands for the spec.
 const specFields = "f:spec"

@@ -47,7 +47,7 @@ var unauthorized = regexp.MustCompile(`User "[^"]*" cannot [a-z]+ (resource|path
 // https://github.com/kubernetes/kubernetes/blob/v1.37.0/plugin/pkg/admission/gc/gc_admission.go.
 const unauthorizedOwner = "cannot set blockOwnerDeletion"
 
-// lacksPermission reports whether a refusal is for want of the operator's own permissions.
+// lacksPermission reports whether a refusal is due to permissions that the operator lacks.
 func lacksPermission(words string) bool {
 	return unauthorized.MatchString(words) || strings.Contains(words, unauthorizedOwner)
 }
@@ -83,8 +83,8 @@ var refusals = []struct {
 	},
 	{
 		regexp.MustCompile(`admission webhook .* denied the request|ValidatingAdmissionPolicy '`),
-		"an admission policy of this cluster does not allow it: set in spec.job what the policy asks for, or ask whoever " +
-			"runs it for an exception",
+		"an admission policy of this cluster does not allow it: set in spec.job what the policy asks for, or ask its " +
+			"administrator for an exception",
 	},
 	{
 		regexp.MustCompile(`service account .* not found|serviceaccount "[^"]*" not found`),

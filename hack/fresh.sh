@@ -37,7 +37,7 @@ make_machine() {
   cp -a "$apt/sources.list" "$apt/apt.conf.d" "$apt/auth.conf.d" "$1/etc/apt/"
   rm "$1/etc/apt/apt.conf.d/81certificates" # speaks of a mount that only the build of the image has
   install -m 644 "$(trusted_certificates)" "$1/etc/ssl/certs/ca-certificates.crt"
-  git clone --quiet --no-hardlinks "$root" "$1/root/backup-operator"
+  git clone --quiet --no-hardlinks "$root" "$1/srv/backup-operator"
 }
 
 # run_in DIRECTORY COMMAND runs a command in the clone, with nothing of this machine's environment but the way out.
@@ -59,7 +59,7 @@ run_in() {
     mount --rbind /dev dev
     mkdir -p .before
     pivot_root . .before
-    cd /root/backup-operator
+    cd /srv/backup-operator
     mount -t proc proc /proc
     umount --lazy /.before
     rmdir /.before

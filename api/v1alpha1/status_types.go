@@ -195,7 +195,7 @@ type Run struct {
 	BytesNew *int64 `json:"bytesNew,omitempty"`
 
 	// bytesReused is how many of the archive's bytes were taken over from the archive before. The archive is complete
-	// all the same, and doesn't need the other one.
+	// and does not need the other one.
 	// +optional
 	BytesReused *int64 `json:"bytesReused,omitempty"`
 
