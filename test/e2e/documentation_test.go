@@ -70,6 +70,7 @@ func (e *exception) matches(command string) bool {
 var mayExitWith1 = map[string]string{
 	"kubectl auth can-i get secrets":                                               "the answer is no",
 	"kubectl -n backup-operator-system logs deployment/backup-operator --previous": "the operator has not ended before",
+	"kubectl -n backup-operator-system describe pods | grep":                       "no probe has failed",
 	"kubectl -n backup-operator-system logs deployment/backup-operator --tail=200": "there are no errors in its log",
 }
 
