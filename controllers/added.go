@@ -62,7 +62,9 @@ func isWithin(set, other map[string]any) bool {
 }
 
 // removeAddedFields makes the spec of the CronJob with this UID what the policy asks for, and nothing else.
-func (r *BackupPolicyReconciler) removeAddedFields(ctx context.Context, wanted *batchv1.CronJob, uid types.UID) error {
+func (r *BackupPolicyReconciler) removeAddedFields(
+	ctx context.Context, c client.Client, wanted *batchv1.CronJob, uid types.UID,
+) error {
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		var current batchv1.CronJob
 		err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(wanted), &current)
@@ -73,7 +75,7 @@ func (r *BackupPolicyReconciler) removeAddedFields(ctx context.Context, wanted *
 		if err != nil {
 			return err
 		}
-		return r.Patch(ctx, &current, client.RawPatch(types.JSONPatchType, patch), FieldOwner)
+		return c.Patch(ctx, &current, client.RawPatch(types.JSONPatchType, patch), FieldOwner)
 	})
 	if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
 		return fmt.Errorf("remove the fields that others have added to CronJob %s: %w", wanted.Name, err)

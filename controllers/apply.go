@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -32,30 +33,42 @@ func (r *BackupPolicyReconciler) applyCronJob(ctx context.Context, wanted *batch
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
-	if current.own != wantedOwn {
-		if err := r.applyAll(ctx, wanted, current); err != nil {
+	if current.own == wantedOwn && !current.hasAdded {
+		return nil
+	}
+	change := func(c client.Client) error {
+		if current.own != wantedOwn {
+			if err := applyAll(ctx, c, wanted, current.uid); err != nil {
+				return err
+			}
+		}
+		if current.hasAdded {
+			return r.removeAddedFields(ctx, c, wanted, current.uid)
+		}
+		return nil
+	}
+	if startsOtherRuns(wanted, current) {
+		// A change that is refused must not move the time either: each attempt would, and each brings the next.
+		if err := change(client.NewDryRunClient(r.Client)); err != nil {
 			return err
 		}
+		if err := r.forgetPastTimes(ctx, wanted, current.uid); err != nil {
+			return asReplaced(wanted, err)
+		}
 	}
-	if current.hasAdded {
-		return r.removeAddedFields(ctx, wanted, current.uid)
-	}
-	return nil
+	return change(r.Client)
 }
 
-// applyAll applies all fields of the CronJob.
-func (r *BackupPolicyReconciler) applyAll(ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord) error {
-	if err := r.forgetPastTimes(ctx, wanted, current); err != nil {
-		return asReplaced(wanted, err)
-	}
+// applyAll applies all fields of the CronJob with this UID.
+func applyAll(ctx context.Context, c client.Client, wanted *batchv1.CronJob, uid types.UID) error {
 	fields, err := appliedFields(wanted)
 	if err != nil {
 		return fmt.Errorf("CronJob %s: %w", wanted.Name, err)
 	}
 	object := &unstructured.Unstructured{Object: fields}
 	// By force, and so only to the one that was looked at: another one of its name may be somebody else's.
-	object.SetUID(current.uid)
-	err = r.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
+	object.SetUID(uid)
+	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), FieldOwner, client.ForceOwnership)
 	return asReplaced(wanted, err)
 }
 

@@ -21,16 +21,17 @@ import (
 // eight does too, at once or whenever it is touched next. Nobody asked for that run: at half past eight, the settings were
 // other ones. Therefore the time is moved up to the present before such settings are applied.
 
+// startsOtherRuns reports whether the CronJob as it is wanted starts runs at other times than the current one.
+func startsOtherRuns(wanted *batchv1.CronJob, current *cronJobRecord) bool {
+	will := timingOf(wanted)
+	return will != current.timing && !will.Value().suspend
+}
+
 // forgetPastTimes keeps settings that change when runs start from starting one that was due before. It writes before
 // they are applied, so the CronJob controller never sees the one without the other.
-func (r *BackupPolicyReconciler) forgetPastTimes(
-	ctx context.Context, wanted *batchv1.CronJob, current *cronJobRecord,
-) error {
-	if will := timingOf(wanted); will == current.timing || will.Value().suspend {
-		return nil
-	}
+func (r *BackupPolicyReconciler) forgetPastTimes(ctx context.Context, wanted *batchv1.CronJob, uid types.UID) error {
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": current.uid},
+		"metadata": map[string]any{"uid": uid},
 		"status":   map[string]any{"lastScheduleTime": metav1.NewTime(unscheduled(r.Clock.Now()))},
 	})
 	if err != nil {

@@ -4,14 +4,21 @@
 package controllers
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
 	"appliance.io/backup-operator/test/controlplane"
@@ -134,6 +141,59 @@ func watchCronJob(
 		return
 	}
 	t.Fatal("the watch ended")
+}
+
+// TestAScheduleThatIsRefusedMovesNoTime: each attempt would, and would bring the next, because the CronJob has changed.
+func TestAScheduleThatIsRefusedMovesNoTime(t *testing.T) {
+	policy := apply(t, "testdata/minimal.yaml", namespace(t, "data", "backups"))
+	waitReady(t, policy, metav1.ConditionTrue, "Scheduled")
+	waitSettled(t, policy)
+	before := mustGetCronJob(t, policy)
+	own := *reconciler
+	own.Client = interceptor.NewClient(direct, interceptor.Funcs{Apply: func(
+		context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption,
+	) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "cronjobs"}, before.Name, errors.New("not here"))
+	}})
+	schedule, fault := parseSchedule("7 7 * * *", "", "")
+	if fault != nil {
+		t.Fatal(fault.message)
+	}
+	err := own.applyCronJob(t.Context(), BuildCronJob(policy, schedule, nil, own.Options), cronJobRecordOf(before))
+	if !apierrors.IsForbidden(err) {
+		t.Errorf("applied: %v", err)
+	}
+	if after := mustGetCronJob(t, policy); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the CronJob was written: last schedule time %v", after.Status.LastScheduleTime)
+	}
+}
+
+// TestRemovingAnAddedTimeZoneStartsNoRun of a time at which it was another one.
+func TestRemovingAnAddedTimeZoneStartsNoRun(t *testing.T) {
+	policy := readPolicy(t, "testdata/minimal.yaml")
+	policy.Namespace, policy.UID = namespace(t, "data", "backups"), ""
+	due := time.Now().UTC().Add(-30 * time.Minute)
+	policy.Spec.Schedule = fmt.Sprintf("%d %d * * *", due.Minute(), due.Hour())
+	api := controlplane.NewClient(t)
+	if err := api.Create(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	waitAdopted(t, policy)
+	ranAt(t, policy, due.Add(-24*time.Hour).Truncate(time.Minute))
+	cronJob := mustGetCronJob(t, policy)
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"timeZone":"Etc/GMT+7"}}`))
+	if err := api.Patch(t.Context(), cronJob, patch, client.FieldOwner("somebody")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if mustGetCronJob(t, policy).Spec.TimeZone != nil {
+			return errors.New("the time zone is still there")
+		}
+		return nil
+	})
+	if startsAtOnce(t, mustGetCronJob(t, policy), time.Now()) {
+		t.Error("a run starts at once")
+	}
 }
 
 func TestATimeOfTheOperatorsIsNoRun(t *testing.T) {
