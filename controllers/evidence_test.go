@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupv1alpha1 "appliance.io/backup-operator/api/v1alpha1"
@@ -142,6 +143,65 @@ func TestTheTryThatSucceededCounts(t *testing.T) {
 	past.reported(job, good())
 	past.pod(job, corev1.PodFailed, 137, "Error", "")
 	wantCondition(t, statusOf(t, policy, past.seen), "BackupSucceeded", metav1.ConditionTrue, "Succeeded")
+}
+
+// TestEarlierTriesDoNotSpeakForTheRun when the pod of its last try is gone, as it is with its node.
+func TestEarlierTriesDoNotSpeakForTheRun(t *testing.T) {
+	tried := func(past *pastRuns, job types.UID) {
+		past.pod(job, corev1.PodFailed, 1, "Error", encoded(t, job, func(r *report.Report) {
+			r.Outcome, r.Reason, r.Message = report.Failed, report.ReasonNotEnoughSpace, "the first try"
+		}))
+	}
+	t.Run("first seen without it", func(t *testing.T) {
+		past := newPastRuns(t)
+		tried(past, past.job("run-1", 1, batchv1.JobComplete, ""))
+		status := statusOf(t, rsyncPolicy(), past.seen)
+		wantCondition(t, status, "BackupSucceeded", metav1.ConditionTrue, "Succeeded")
+		if !status.LastRun.ReportMissing || status.LastSuccessTime == nil {
+			t.Errorf("last success %v, %+v", status.LastSuccessTime, status.LastRun)
+		}
+	})
+	for _, condition := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
+		t.Run("gone after "+string(condition), func(t *testing.T) {
+			policy, past := rsyncPolicy(), newPastRuns(t)
+			job := past.job("run-1", 1, condition, "")
+			tried(past, job)
+			said := good()
+			if condition == batchv1.JobFailed {
+				said.Outcome, said.Message = report.Incomplete, "the last try"
+			}
+			past.reported(job, said)
+			before := statusOf(t, policy, past.seen).DeepCopy()
+			past.seen.pods[job] = past.seen.pods[job][:1]
+			if diff := cmp.Diff(before, statusOf(t, policy, past.seen)); diff != "" {
+				t.Errorf("(-with +without the last try's pod)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAnUpgradeCountsNoRunAgain: the operator of before went by times, and kept neither the Jobs nor the protection.
+func TestAnUpgradeCountsNoRunAgain(t *testing.T) {
+	policy, past := rsyncPolicy(), newPastRuns(t)
+	failed := func(name string, minutes int) {
+		past.reported(past.job(name, minutes, batchv1.JobFailed, ""), report.Report{Outcome: report.Failed, Message: "no"})
+	}
+	past.succeeded("run-1", 1)
+	failed("run-2", 2)
+	failed("run-3", 3)
+	before := statusOf(t, policy, past.seen).DeepCopy()
+	before.ConsecutiveFailures = ptr.To[int32](7) // Most of their Jobs are long gone.
+	policy.Status = *before.DeepCopy()
+	policy.Status.Jobs, policy.Status.Protection = nil, nil
+	clear(past.seen.pods)
+	if diff := cmp.Diff(before, statusOf(t, policy, past.seen)); diff != "" {
+		t.Errorf("(-before +after the upgrade)\n%s", diff)
+	}
+	policy.Status.Jobs, policy.Status.Protection = nil, nil
+	failed("run-4", 4)
+	if got := statusOf(t, policy, past.seen); *got.ConsecutiveFailures != 8 || got.LastRun.Job != "run-4" {
+		t.Errorf("with a run that ended during the upgrade: %d failures, last run %s", *got.ConsecutiveFailures, got.LastRun.Job)
+	}
 }
 
 // TestEachRunCountsOnce whatever its times are: runs end in one second, and clocks are set back.

@@ -61,6 +61,9 @@ func endedRunOf(job *batchv1.Job, pods []corev1.Pod) (endedRun, bool) {
 		job: job, succeeded: condition.Type == batchv1.JobComplete, ended: condition.LastTransitionTime,
 		reason: condition.Reason, message: condition.Message, end: lastPodEnd(pods),
 	}
+	if run.succeeded && job.Status.Succeeded > 0 && run.end.pod != nil && run.end.pod.Status.Phase != corev1.PodSucceeded {
+		run.end = podEnd{} // The pod that succeeded is gone. Those that are left are earlier tries.
+	}
 	if run.end.container == runnerContainer {
 		run.report, run.noReport = reportOf(job, run.end.end)
 	}

@@ -199,15 +199,18 @@ func knownJobs(jobs []batchv1.Job, ended []endedRun) []backupv1alpha1.KnownJob {
 func takeRuns(c conditions, runs []endedRun, delayed *delay) {
 	status := c.status
 	failures := ptr.Deref(status.ConsecutiveFailures, 0)
+	runs = slices.DeleteFunc(runs, func(run endedRun) bool { return wasAccountedByTime(status, &run) })
 	for i := range runs {
 		run := &runs[i]
 		same := sameRun(status.LastRun, run)
 		switch {
-		case same && run.report != nil:
+		case same && run.report != nil && status.LastRun.ReportMissing:
 			// Its pod's report may be seen later than its Job's end.
 			status.LastRun, status.LastReportedRun = run.asRun(delayed), nil
+		case same && equality.Semantic.DeepEqual(status.LastRun, run.asRun(delayed)):
+			// The settings may have changed since, so that they are those of the run again.
 		case same || isAccounted(status.Jobs, run):
-			continue // What it told stays, also when its pod is gone.
+			continue // What it told stays, also when its pod is gone and only those of earlier tries are left.
 		default:
 			takeRun(status, run, delayed)
 			failures++
@@ -224,6 +227,16 @@ func takeRuns(c conditions, runs []endedRun, delayed *delay) {
 
 func isAccounted(jobs []backupv1alpha1.KnownJob, run *endedRun) bool {
 	return slices.ContainsFunc(jobs, func(j backupv1alpha1.KnownJob) bool { return j.Ended && j.UID == string(run.job.UID) })
+}
+
+// wasAccountedByTime reports whether a status by an operator of before, which kept no Jobs, accounts for a run: it went by
+// the times at which runs ended. Such a status has no protection.
+func wasAccountedByTime(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) bool {
+	last := status.LastRun
+	if status.Protection != nil || last == nil || last.CompletionTime == nil || sameRun(last, run) {
+		return false
+	}
+	return cmp.Or(run.ended.Compare(last.CompletionTime.Time), cmp.Compare(run.job.Name, last.Job)) <= 0
 }
 
 // takeRun makes a run the last one. Of the one before, it keeps the figures if this one has none.

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,8 @@ func (p *pastRuns) reported(job types.UID, r report.Report) {
 		p.t.Fatal(err)
 	}
 	phase := corev1.PodFailed
-	if r.Outcome == report.Succeeded {
+	isJob := func(j batchv1.Job) bool { return j.UID == job }
+	if i := slices.IndexFunc(p.seen.jobs, isJob); r.Outcome == report.Succeeded || p.seen.jobs[i].Status.Succeeded > 0 {
 		phase = corev1.PodSucceeded
 	}
 	p.pod(job, phase, exitOf(r.Outcome), "Completed", string(message))
