@@ -71,15 +71,39 @@ func TestBuildCronJob(t *testing.T) {
 	}
 }
 
+// decodeStrict decodes a policy and refuses unknown fields, which BackupPolicy itself ignores: it decodes what it can.
+func decodeStrict(data []byte) (*backupv1alpha1.BackupPolicy, error) {
+	var policy struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              backupv1alpha1.BackupPolicySpec   `json:"spec"`
+		Status            backupv1alpha1.BackupPolicyStatus `json:"status"`
+	}
+	err := yaml.UnmarshalStrict(data, &policy)
+	return &backupv1alpha1.BackupPolicy{
+		TypeMeta: policy.TypeMeta, ObjectMeta: policy.ObjectMeta, Spec: policy.Spec, Status: policy.Status,
+	}, err
+}
+
+func TestAMisspelledFieldOfATestPolicyIsRefused(t *testing.T) {
+	for _, text := range []string{
+		"kin: BackupPolicy", "metadata: {nam: a}", "spec: {schedul: daily}", "spec: {job: {label: {}}}", "status: {run: {}}",
+	} {
+		if _, err := decodeStrict([]byte(text)); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
+}
+
 func readPolicy(t *testing.T, file string) *backupv1alpha1.BackupPolicy {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &backupv1alpha1.BackupPolicy{}
-	if err := yaml.UnmarshalStrict(data, policy); err != nil {
-		t.Fatal(err)
+	policy, err := decodeStrict(data)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
 	if policy.Namespace == "" {
 		policy.Namespace = "orbit"
