@@ -47,7 +47,7 @@ func TestASourceThatHeldFilesAndHoldsNoneIsIncomplete(t *testing.T) {
 				wantNames, wantCounts.Emptied = []string{"data"}, 1
 				wantWarnings = []Warning{{Source: "data", Path: ".", Kind: Emptied, Err: emptiedText}}
 			}
-			if diff := cmp.Diff(wantWarnings, warnings); diff != "" {
+			if diff := cmp.Diff(wantWarnings, warnings, cmp.AllowUnexported(Warning{})); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 			// What counts is what the archive itself says, to whoever reads it later.

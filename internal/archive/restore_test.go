@@ -158,7 +158,8 @@ func TestSummaryCountsWhatIsThere(t *testing.T) {
 	if last.Files != got.Files || last.BytesRead != got.BytesRead || last.BytesWritten == 0 {
 		t.Errorf("last progress %+v doesn't agree with the summary %+v", last, got)
 	}
-	if diff := cmp.Diff([]Warning{{Source: "data", Path: "socket", Kind: Skipped, Err: "sockets aren't archived"}}, w.warnings); diff != "" {
+	told := []Warning{{Source: "data", Path: "socket", Kind: Skipped, Err: "sockets aren't archived"}}
+	if diff := cmp.Diff(told, w.warnings, cmp.AllowUnexported(Warning{})); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
