@@ -108,6 +108,8 @@ type Summary struct {
 	Sources []SourceSummary `json:"sources"`
 	// Warnings counts what was reported through Options.Warn.
 	Warnings WarningCounts `json:"warnings"`
+	// DamagedPrevious is the file name of Options.Previous if any of the warnings is Damaged.
+	DamagedPrevious string `json:"damagedPrevious,omitempty"`
 }
 
 // SourceSummary is one source's share of an archive.
@@ -234,6 +236,8 @@ type Options struct {
 	Progress func(Progress)
 	// Warn, when set, is called for every warning, never concurrently. It must return quickly.
 	Warn func(Warning)
+
+	previousName string // of Previous, also when that was given up
 
 	// For tests; nil means time.Now and unix.Syncfs.
 	now   func() time.Time

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -75,6 +76,9 @@ func (o *Options) complete() error {
 		o.VerifyRuns = DefaultVerifyRuns
 	}
 	o.VerifyRuns = min(o.VerifyRuns, maxVerifyRuns)
+	if o.Previous != nil {
+		o.previousName = filepath.Base(o.Previous.Name())
+	}
 	if o.now == nil {
 		o.now = time.Now
 	}
@@ -172,6 +176,9 @@ func (w *writer) archive(ctx context.Context, sources []Source, trees []*tree) e
 		part.OwnFileSystem, part.FileSystems = isOwnFileSystem(t.root.fd), t.inside.list()
 	}
 	noteEmptied(sources, p.unreadable, w.summary, w.options.Warn)
+	if w.summary.Warnings.Damaged > 0 {
+		w.summary.DamagedPrevious = w.options.previousName
+	}
 	if err := w.end(p); err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type Backup struct {
 	Bytes int64
 	// Ahead says that the time in the name had yet to come when the backup was listed: the clock was wrong then, or is now.
 	Ahead bool
+	// Distrusted says that a run that reused this backup found data in it damaged. It may be restored, but doesn't count.
+	Distrusted bool
 	// ModTime is the file's time of modification, which rsync takes along.
 	ModTime time.Time
 	// State is what the archive is good for.
@@ -76,8 +78,23 @@ func List(dir, prefix string, now time.Time) ([]Backup, error) {
 		b.Ahead = name.Time.After(now.Add(clockTolerance))
 		backups = append(backups, b)
 	}
+	return ordered(backups), nil
+}
+
+// ordered sorts a listing and marks what its backups say of each other.
+func ordered(backups []Backup) []Backup {
 	slices.SortFunc(backups, newestFirst)
-	return backups, nil
+	for i, by := range backups {
+		if !by.Good() || by.Summary.DamagedPrevious == "" {
+			continue
+		}
+		for k := range backups[i+1:] {
+			if of := &backups[i+1+k]; of.File == by.Summary.DamagedPrevious && of.Header.Policy == by.Header.Policy {
+				of.Distrusted = true
+			}
+		}
+	}
+	return backups
 }
 
 // Merge unites the listings of a backup directory and its mirror, the one made last first: where both have a
@@ -89,8 +106,7 @@ func Merge(here, mirror []Backup) []Backup {
 			union = append(union, b)
 		}
 	}
-	slices.SortFunc(union, newestFirst)
-	return union
+	return ordered(union)
 }
 
 // inspect reads what one archive says about itself. The error is only ever that the file is gone.

@@ -44,6 +44,8 @@ type Decision struct {
 //     Keep.
 //  7. All others are removed.
 //
+// A backup in which a later run found damage takes no place, and is kept as long as one would be free for it.
+//
 // Three consequences hold for every listing. An incomplete backup never takes the place of a complete one. A complete
 // backup is only ever removed when the current one is there, is complete, and Keep complete ones remain. And removing
 // from one directory is safe for its mirror: a backup that would be kept in the mirror ranks there no better than it
@@ -65,6 +67,8 @@ func Retain(backups []Backup, rules Rules) []Decision {
 			d.Reason = fmt.Sprintf("it belongs to the policy %q", b.Header.Policy)
 		case rules.isCurrent(b):
 			d.Reason = "it has just been made"
+		case b.Distrusted && left[b.State] > 0:
+			d.Reason = fmt.Sprintf("a later run found damage in it, so it is not one of the newest %d", rules.Keep)
 		case left[b.State] > 0:
 			left[b.State]--
 			d.Reason = fmt.Sprintf("it is one of the newest %d", rules.Keep)
@@ -92,7 +96,7 @@ func (r Rules) places(backups []Backup, renewed bool) map[State]int {
 		if r.isCurrent(b) {
 			left[b.State]--
 		}
-		if renewed && r.owns(b) && b.State == Complete {
+		if renewed && r.owns(b) && b.State == Complete && !b.Distrusted {
 			left[Incomplete]--
 		}
 	}
@@ -110,7 +114,7 @@ func (r Rules) isCurrent(b Backup) bool { return r.owns(b) && b.File == r.Curren
 // the mirror seems to have are listed too: whether they are equal is for the one who sends to find out.
 func Missing(here, mirror []Backup, rules Rules) []Backup {
 	var send []Backup
-	sendable := slices.DeleteFunc(slices.Clone(here), func(b Backup) bool { return !rules.owns(b) })
+	sendable := slices.DeleteFunc(slices.Clone(here), func(b Backup) bool { return !rules.owns(b) || b.Distrusted })
 	for _, d := range Retain(Merge(sendable, mirror), rules) {
 		if d.Keep && slices.ContainsFunc(sendable, func(b Backup) bool { return b.File == d.Backup.File }) {
 			send = append(send, d.Backup)

@@ -19,13 +19,16 @@ const own = "orbit/appliance"
 
 var day0 = time.Date(2026, 11, 1, 5, 0, 0, 0, time.UTC)
 
-// made makes a backup of a day from a letter: c(omplete), i(ncomplete), d(amaged), f(oreign), o(ther policy's).
+// made makes a backup of a day from a letter: c(omplete), i(ncomplete), d(amaged), f(oreign), o(ther policy's),
+// b(roken: complete, but found damaged by a later run).
 func made(day int, kind rune) Backup {
 	name := Name{Prefix: "app", Time: day0.AddDate(0, 0, day)}
 	b := Backup{Name: name, File: name.String(), Header: archive.Header{Policy: own}, Bytes: int64(day + 1)}
 	switch kind {
 	case 'c':
 		b.State = Complete
+	case 'b':
+		b.State, b.Distrusted = Complete, true
 	case 'i':
 		b.State = Incomplete
 	case 'd':
@@ -98,6 +101,10 @@ func TestRetain(t *testing.T) {
 		{"a clock set back: the current one is the oldest", "cccc", 3, 0, "cxcc"},
 		{"a clock set back, one kept", "ccc", 1, 0, "cxx"},
 		{"a clock set back, an incomplete run", "iciii", 2, 0, "icxxi"},
+		{"one that was found damaged takes no place", "ccbc", 3, 3, "ccbc"},
+		{"nor that of an incomplete one", "cibc", 3, 3, "cibc"},
+		{"and goes when no place is free", "cbccc", 3, 4, "xxccc"},
+		{"after an incomplete run it stays", "bccci", 3, 4, "bccci"},
 		{"no current one: no complete one goes", "ccciii", 2, -1, "cccxii"},
 		{"the current one isn't there: no complete one goes", "ccc", 2, 9, "ccc"},
 	} {

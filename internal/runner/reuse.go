@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,16 +112,12 @@ func describeReuse(reuse *report.Reuse) string {
 		report.ShortBytes(reuse.ReusedBytes), reuse.Previous, how)
 }
 
-// findDamage adds a finding if something was wrong with an earlier archive. A retry that continues from the archive of an
-// earlier attempt knows that there was damage, but not in which archive.
+// findDamage adds a finding if something was wrong with an earlier archive.
 func (r *run) findDamage() {
 	if r.made == nil || r.made.Summary.Warnings.Damaged == 0 {
 		return
 	}
-	damaged := "before it"
-	if reuse := r.report.Archive.Reuse; reuse != nil {
-		damaged = reuse.Previous
-	}
+	damaged := cmp.Or(r.made.Summary.DamagedPrevious, "before it")
 	r.find(report.FindingArchiveDamaged, "the archive %s is damaged, or was changed, in the storage; the new one, %s, is "+
 		"whole, because what could not be relied on was read from the sources again: check the health of the storage, and "+
 		"verify all archives in --directory %s with backup-operator verify (%s)", damaged, r.made.File, r.config.Directory,

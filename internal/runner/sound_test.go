@@ -136,6 +136,30 @@ func TestAnArchiveWhoseDataWasFoundDamagedInTheRunDoesNotCount(t *testing.T) {
 	}
 }
 
+// TestAnArchiveWhoseDataWasFoundDamagedCountsInNoLaterRun: neither a retry nor the runs of the next days find the damage
+// again, because they take nothing over from the damaged archive.
+func TestAnArchiveWhoseDataWasFoundDamagedCountsInNoLaterRun(t *testing.T) {
+	b := newBench(t)
+	b.config.VerifyRuns = 1
+	for range 3 {
+		b.succeed()
+	}
+	b.flipByte(filepath.Join(b.config.Directory, "app-20261104T050000Z.tar.zst"), 4096+20)
+	b.config.Run = "job-1"
+	b.succeed()
+	r := b.succeed()
+	if said := findings(r); len(r.Findings) != 1 || !strings.Contains(said, "app-20261104T050000Z.tar.zst is damaged") {
+		t.Errorf("a retry found %q", said)
+	}
+	b.holds("2 3 4 5", "2 3 4 5")
+	b.config.Run = "job-2"
+	b.succeed()
+	b.holds("3 4 5 7", "3 4 5 7")
+	b.config.Run = "job-3"
+	b.succeed()
+	b.holds("5 7 8", "5 7 8")
+}
+
 func TestAClockThatWasAheadIsReportedInEachRun(t *testing.T) {
 	b := newBench(t)
 	if r := b.succeed(); len(r.Findings) != 0 {
