@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -68,7 +69,7 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s is passed over: it is foreign\n", b.File)
 			continue
 		}
-		v, err := verifyOne(cmd, which, b, interval, opts)
+		v, err := verifyOne(cmd, which, b, interval, opts, asJSON)
 		switch {
 		case err == nil:
 		case !all || cmd.Context().Err() != nil || errors.As(err, new(*catalog.NoAnswerError)):
@@ -82,7 +83,7 @@ func runVerify(cmd *cobra.Command, which *chosen, asJSON bool, interval time.Dur
 		}
 		checked++
 		damaged = damaged || !v.Good || !v.Complete
-		if err := v.print(cmd.OutOrStdout(), asJSON); err != nil {
+		if err := v.print(cmd.OutOrStdout()); err != nil {
 			return err
 		}
 	}
@@ -120,9 +121,18 @@ type verifiedBackup struct {
 	Sound bool   `json:"sound"`
 	List  string `json:"checksumsError,omitempty"`
 
-	incomplete []string
-	Problems   []verifiedProblem `json:"problems,omitempty"`
+	Problems []verifiedProblem `json:"problems,omitempty"`
+	// Omitted is how many problems and paths are left out because there are more than maxVerified.
+	Omitted int64 `json:"omitted,omitempty"`
+
+	text    io.Writer // where problems are told at once; nil if all is told at the end, as JSON
+	mutex   sync.Mutex
+	lacking bool // a file could not be read in full when the backup was made
+	told    int
 }
+
+// maxVerified is how many problems and paths a line of JSON has at most.
+const maxVerified = 10_000
 
 type verifiedProblem struct {
 	archive.Problem
@@ -144,11 +154,11 @@ func newPrintedPath(path string) printedPath {
 
 // verifyOne checks one backup.
 func verifyOne(
-	cmd *cobra.Command, which *chosen, b catalog.Backup, interval time.Duration, opts archive.VerifyOptions,
-) (verifiedBackup, error) {
+	cmd *cobra.Command, which *chosen, b catalog.Backup, interval time.Duration, opts archive.VerifyOptions, asJSON bool,
+) (*verifiedBackup, error) {
 	f, err := which.openBackup(b)
 	if err != nil {
-		return verifiedBackup{}, err
+		return nil, err
 	}
 	defer f.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -156,11 +166,11 @@ func verifyOne(
 		log.Info("verifying", "backup", b.File, "bytes", done, "ofBytes", f.size)
 	})
 	defer progress.stop()
-	out, began := verifiedBackup{Name: b.File, Bytes: f.size}, time.Now()
-	opts.Progress, opts.Problem = progress.set, func(p archive.Problem) { out.add(p) }
-	opts.Flawed = func(path string) {
-		out.incomplete, out.Incomplete = append(out.incomplete, path), append(out.Incomplete, newPrintedPath(path))
+	out, began := &verifiedBackup{Name: b.File, Bytes: f.size}, time.Now()
+	if !asJSON {
+		out.text = cmd.OutOrStdout()
 	}
+	opts.Progress, opts.Problem, opts.Flawed = progress.set, out.problem, out.flawed
 	list, err := which.openBackup(catalog.Backup{File: b.File + catalog.SidecarSuffix})
 	if err == nil {
 		defer list.Close()
@@ -176,7 +186,7 @@ func verifyOne(
 	if err != nil {
 		return out, fmt.Errorf("%s: %w", b.File, err)
 	}
-	out.Complete = v.Complete && len(out.Incomplete) == 0
+	out.Complete = v.Complete && !out.lacking
 	if out.List = v.List; missing {
 		out.List = "it is missing"
 	}
@@ -187,21 +197,55 @@ func verifyOne(
 	return out, nil
 }
 
-func (v *verifiedBackup) add(p archive.Problem) {
+// problem tells of a problem, or keeps it for the line of JSON.
+func (v *verifiedBackup) problem(p archive.Problem) {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	if v.text != nil {
+		fmt.Fprintf(v.text, "%s: %d bytes at %d: %s\n", v.Name, p.Length, p.Offset, p.Err)
+		for _, path := range p.Paths {
+			fmt.Fprintf(v.text, "%s: affected: %s\n", v.Name, quotePath(path))
+		}
+		return
+	}
+	if !v.hasRoom() {
+		return
+	}
 	out := verifiedProblem{Problem: p}
 	for _, path := range p.Paths {
-		out.Paths = append(out.Paths, newPrintedPath(path))
+		if v.hasRoom() {
+			out.Paths = append(out.Paths, newPrintedPath(path))
+		}
 	}
+	out.Problem.Paths = nil
 	v.Problems = append(v.Problems, out)
 }
 
-// print tells of it, on one line of JSON or on as many of text as it takes.
-func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(v)
+// flawed does the same with a file that could not be read in full.
+func (v *verifiedBackup) flawed(path string) {
+	v.mutex.Lock()
+	defer v.mutex.Unlock()
+	v.lacking = true
+	if v.text != nil {
+		fmt.Fprintf(v.text, "%s: incomplete: %s could not be read in full when the backup was made\n", v.Name, quotePath(path))
+	} else if v.hasRoom() {
+		v.Incomplete = append(v.Incomplete, newPrintedPath(path))
 	}
-	for _, path := range v.incomplete {
-		fmt.Fprintf(w, "%s: incomplete: %s could not be read in full when the backup was made\n", v.Name, quotePath(path))
+}
+
+// hasRoom counts a problem or a path and reports whether it is among those that are told.
+func (v *verifiedBackup) hasRoom() bool {
+	v.told++
+	if v.told > maxVerified {
+		v.Omitted++
+	}
+	return v.told <= maxVerified
+}
+
+// print tells what was found: all of it as one line of JSON, or what hasn't been told at once.
+func (v *verifiedBackup) print(w io.Writer) error {
+	if v.text == nil {
+		return json.NewEncoder(w).Encode(v)
 	}
 	if v.Good && !v.Complete {
 		_, err := fmt.Fprintf(w, "%s: INCOMPLETE, but as it was written: %s, %d files\n",
@@ -211,12 +255,6 @@ func (v *verifiedBackup) print(w io.Writer, asJSON bool) error {
 	if v.Good {
 		_, err := fmt.Fprintf(w, "%s: good: %s, %d files\n", v.Name, report.ShortBytes(v.Bytes), v.Files)
 		return err
-	}
-	for _, p := range v.Problems {
-		fmt.Fprintf(w, "%s: %d bytes at %d: %s\n", v.Name, p.Length, p.Offset, p.Err)
-		for _, path := range p.Problem.Paths {
-			fmt.Fprintf(w, "%s: affected: %s\n", v.Name, quotePath(path))
-		}
 	}
 	if v.List != "" {
 		fmt.Fprintf(w, "%s%s: %s\n", v.Name, catalog.SidecarSuffix, v.List)

@@ -98,3 +98,29 @@ func TestNoBackupAtAllIsNotGood(t *testing.T) {
 		t.Errorf("only a foreign file: exit status %d\n%s", exit, stderr)
 	}
 }
+
+// An archive may have any number of problems. Neither way of telling them keeps them all.
+func TestWhatVerifyKeepsIsBounded(t *testing.T) {
+	paths := make([]string, 500)
+	var text strings.Builder
+	asText, asJSON := &verifiedBackup{text: &text}, &verifiedBackup{}
+	for range 100 {
+		for _, v := range []*verifiedBackup{asText, asJSON} {
+			v.problem(archive.Problem{Paths: paths})
+			v.flawed("data/a")
+		}
+	}
+	if got := strings.Count(text.String(), "\n"); got != 100*502 || len(asText.Problems)+len(asText.Incomplete) > 0 {
+		t.Errorf("%d lines are told, and %d problems kept", got, len(asText.Problems))
+	}
+	kept := len(asJSON.Incomplete) + len(asJSON.Problems)
+	for _, p := range asJSON.Problems {
+		kept += len(p.Paths)
+		if p.Problem.Paths != nil {
+			t.Error("the paths are kept twice")
+		}
+	}
+	if kept != maxVerified || asJSON.Omitted == 0 {
+		t.Errorf("%d are kept and %d omitted, want %d", kept, asJSON.Omitted, maxVerified)
+	}
+}
