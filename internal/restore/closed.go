@@ -76,6 +76,9 @@ type openedUp struct {
 
 // openBelow opens a directory by its path below another one, following no links on the way.
 func openBelow(root int, path string) (*way, error) {
+	if fd, err := openBeneath(root, path); err == nil {
+		return &way{fd: fd}, nil
+	}
 	w := &way{fd: -1}
 	err := w.enter(root, ".")
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
@@ -89,6 +92,27 @@ func openBelow(root int, path string) (*way, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// openBeneath opens a directory that can be used, in a single call however deep it is. It fails where the kernel doesn't know
+// that call, and where a mode or the length of the path is in the way: one level at a time may go further.
+func openBeneath(root int, path string) (fd int, err error) {
+	path = "./" + strings.Trim(path, "/")
+	err = retry(func() error {
+		fd, err = unix.Openat2(root, path, &unix.OpenHow{
+			Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		return err
+	})
+	if err != nil {
+		return -1, err
+	}
+	if _, err := statAt(fd, "."); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (w *way) enter(above int, name string) error {

@@ -4,11 +4,14 @@
 package restore
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"appliance.io/backup-operator/internal/treetest"
+	"golang.org/x/sys/unix"
 )
 
 // TestDirectoriesThatTheirOwnerMayNotUse are restored by somebody who owns them then, and stand the second time.
@@ -39,4 +42,46 @@ func TestDirectoriesThatTheirOwnerMayNotUse(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A forged archive may have a million further names of files a thousand levels deep: each of them is looked up anew.
+func TestADirectoryBelowIsOpenedInOneCallAndThroughNoLink(t *testing.T) {
+	root := t.TempDir()
+	deep := strings.Repeat("d/", 1000)
+	if err := os.MkdirAll(filepath.Join(root, deep), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("d", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dir)
+	for _, path := range []string{"", "d", "/" + deep} {
+		fd, err := openBeneath(dir, path)
+		if err != nil {
+			t.Fatalf("%.20q: %v", path, err)
+		}
+		_ = unix.Close(fd)
+	}
+	for _, path := range []string{"link", "link/d", "..", "d/../..", "nothing"} {
+		if fd, err := openBeneath(dir, path); err == nil {
+			_ = unix.Close(fd)
+			t.Errorf("%q can be opened in one call", path)
+		}
+		if w, err := openBelow(dir, path); err == nil && !strings.Contains(path, "..") {
+			w.close()
+			t.Errorf("%q can be opened", path)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(root, deep, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openBelow(dir, deep+"closed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.close()
 }
