@@ -67,11 +67,8 @@ func Retain(backups []Backup, rules Rules) []Decision {
 			d.Reason = fmt.Sprintf("it belongs to the policy %q", b.Header.Policy)
 		case rules.isCurrent(b):
 			d.Reason = "it has just been made"
-		case b.Distrusted && left[b.State] > 0:
-			d.Reason = fmt.Sprintf("a later run found damage in it, so it is not one of the newest %d", rules.Keep)
 		case left[b.State] > 0:
-			left[b.State]--
-			d.Reason = fmt.Sprintf("it is one of the newest %d", rules.Keep)
+			d.Reason = rules.takePlace(b, left)
 		case b.State == Complete && !renewed:
 			d.Reason = "it is complete, and the latest run made no complete one"
 		case b.State == Complete && rules.Paused:
@@ -86,6 +83,16 @@ func Retain(backups []Backup, rules Rules) []Decision {
 		decisions = append(decisions, d)
 	}
 	return decisions
+}
+
+// takePlace keeps a backup in one of the places that are left, which one that was found damaged leaves to another. It
+// returns the reason.
+func (r Rules) takePlace(b Backup, left map[State]int) string {
+	if b.Distrusted {
+		return fmt.Sprintf("a later run found damage in it, so it is not one of the newest %d", r.Keep)
+	}
+	left[b.State]--
+	return fmt.Sprintf("it is one of the newest %d", r.Keep)
 }
 
 // places returns how many backups of either state are to be kept besides the current one. Renewed says that the current

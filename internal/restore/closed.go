@@ -94,8 +94,8 @@ func openBelow(root int, path string) (*way, error) {
 	return w, nil
 }
 
-// openBeneath opens a directory that can be used, in a single call however deep it is. It fails where the kernel doesn't know
-// that call, and where a mode or the length of the path is in the way: one level at a time may go further.
+// openBeneath opens a directory that can be used, in a single call however deep it is. It fails where the kernel doesn't
+// know that call, and where a mode or the length of the path is in the way: one level at a time may go further.
 func openBeneath(root int, path string) (fd int, err error) {
 	path = "./" + strings.Trim(path, "/")
 	err = retry(func() error {
