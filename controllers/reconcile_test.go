@@ -164,7 +164,7 @@ func TestBadSettingsLeaveTheOldOnesInForce(t *testing.T) {
 	before := mustGetCronJob(t, policy)
 	change(t, policy, func(s *backupv1alpha1.BackupPolicySpec) { s.Schedule = "99 99 * * *" })
 	ready := waitReady(t, policy, metav1.ConditionFalse, "InvalidSchedule")
-	if !strings.Contains(ready.Message, "settings of before stay in force") {
+	if !strings.Contains(ready.Message, "the previous settings remain in effect") {
 		t.Errorf("message: %s", ready.Message)
 	}
 	if after := mustGetCronJob(t, policy); after.ResourceVersion != before.ResourceVersion {

@@ -30,7 +30,7 @@ type readiness struct {
 	message string
 	// schedule is the effective schedule; nil when spec.schedule has none.
 	schedule *Schedule
-	// applied says that the CronJob is as the policy wants it, and not as its settings of before did.
+	// applied says that the CronJob is as the policy wants it, and not as its previous settings did.
 	applied bool
 	// template is the template of Jobs that is in effect; empty if that is not known.
 	template string
@@ -72,7 +72,7 @@ func stalled(current *cronJobRecord, f *fault) readiness {
 		status: metav1.ConditionFalse, beside: backupv1alpha1.ConditionStalled, reason: f.reason, message: f.message,
 	}
 	if current != nil {
-		r.message += "; until then the settings of before stay in force"
+		r.message += "; until then the previous settings remain in effect"
 		r.goesOn(current)
 	}
 	return r

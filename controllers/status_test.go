@@ -440,7 +440,7 @@ func TestSettingsTheCRDCannotCheck(t *testing.T) {
 		wantCondition(t, status, "Ready", metav1.ConditionFalse, c.reason)
 		wantCondition(t, status, "Stalled", metav1.ConditionTrue, c.reason)
 		if status.Schedule != "1 2 * * *" || status.NextScheduleTime == nil ||
-			!strings.Contains(status.Conditions[0].Message, "settings of before") {
+			!strings.Contains(status.Conditions[0].Message, "previous settings") {
 			t.Errorf("%+v", status)
 		}
 	}
