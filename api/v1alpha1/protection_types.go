@@ -25,7 +25,7 @@ type Protection struct {
 	State ProtectionState `json:"state,omitempty"`
 
 	// message is what the state means here and, unless all is well, what to do.
-	// +kubebuilder:validation:MinLength=0
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32768
 	// +optional
 	Message string `json:"message,omitempty"`
