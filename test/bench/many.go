@@ -30,7 +30,7 @@ func benchMany(ctx context.Context, w io.Writer, dir, program string, o options)
 	if err := makeMany(ctx, data, o.files); err != nil {
 		return err
 	}
-	p := places{source: data, store: filepath.Join(v.root, "backups"), cache: dir}
+	p := places{source: data, store: filepath.Join(v.root, "backups"), cache: dir, keep: o.keep}
 	if err := os.Mkdir(p.store, 0o755); err != nil {
 		return err
 	}
