@@ -114,7 +114,7 @@ func TestTwoPoliciesShareADirectory(t *testing.T) {
 	}
 
 	second.prefix = "app"
-	if r := second.run(2); r.Reason != report.ReasonDirectoryOwned || r.Archive != nil {
+	if r := second.run(report.ExitInvalid); r.Reason != report.ReasonDirectoryOwned || r.Archive != nil {
 		t.Errorf("the second policy with the first one's prefix: %s: %s", r.Reason, r.Message)
 	}
 }

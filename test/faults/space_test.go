@@ -153,7 +153,7 @@ func TestReadOnlyBackupDirectory(t *testing.T) {
 	b.run(0)
 	before := b.good(b.backups)
 	b.must(unix.Mount("", b.backups, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	r := b.run(2)
+	r := b.run(report.ExitInvalid)
 	if r.Reason != report.ReasonDirectoryNotWritable || !strings.Contains(r.Message, "read-only") {
 		t.Errorf("reported %s: %s", r.Reason, r.Message)
 	}
