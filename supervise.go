@@ -106,12 +106,14 @@ func endAs(err error) int {
 	if !ok || !status.Signaled() {
 		return exit.ExitCode()
 	}
-	if os.Getpid() == 1 {
-		return 128 + int(status.Signal())
+	asShellsSay := 128 + int(status.Signal())
+	if os.Getpid() == 1 || status.Signal() == syscall.SIGPIPE {
+		return asShellsSay // A signal of its own doesn't end the first process of a container, and SIGPIPE no Go program.
 	}
 	signal.Reset(status.Signal())
 	_ = syscall.Kill(os.Getpid(), status.Signal())
-	select {}
+	time.Sleep(endGrace)
+	return asShellsSay
 }
 
 // handOver hands an exit status to the supervisor, if this is a worker. Nothing else is left to do then.
