@@ -112,7 +112,7 @@ func endAs(err error) int {
 	}
 	signal.Reset(status.Signal())
 	_ = syscall.Kill(os.Getpid(), status.Signal())
-	time.Sleep(endGrace)
+	<-time.After(endGrace) // The signal ends this process before.
 	return asShellsSay
 }
 
