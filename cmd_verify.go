@@ -197,7 +197,7 @@ func verifyOne(
 	return out, nil
 }
 
-// problem tells of a problem, or keeps it for the line of JSON.
+// problem prints a problem, or keeps it for the line of JSON.
 func (v *verifiedBackup) problem(p archive.Problem) {
 	v.mutex.Lock()
 	defer v.mutex.Unlock()

@@ -115,7 +115,7 @@ func TestAPodThatIsGoneLeavesTheFiguresOfBefore(t *testing.T) {
 			t.Errorf("last success %v, backups %+v", status.LastSuccessTime, status.Backups)
 		}
 		if diff := cmp.Diff(reported, status.LastReportedRun); diff != "" {
-			t.Errorf("figures of before (-want +got)\n%s", diff)
+			t.Errorf("the previous figures (-want +got)\n%s", diff)
 		}
 	}
 	past.succeeded("run-4", 4)
@@ -136,7 +136,7 @@ func TestAnotherContainerFailsTheJob(t *testing.T) {
 	}
 }
 
-// TestTheTryThatSucceededCounts also where one of before was made in the same second.
+// TestTheTryThatSucceededCounts also where an earlier one was made in the same second.
 func TestTheTryThatSucceededCounts(t *testing.T) {
 	policy, past := rsyncPolicy(), newPastRuns(t)
 	job := past.job("run-1", 1, batchv1.JobComplete, "")
@@ -180,7 +180,7 @@ func TestEarlierTriesDoNotSpeakForTheRun(t *testing.T) {
 	}
 }
 
-// TestAnUpgradeCountsNoRunAgain: the operator of before went by times, and kept neither the Jobs nor the protection.
+// TestAnUpgradeCountsNoRunAgain: the previous version went by times, and recorded neither the Jobs nor the protection.
 func TestAnUpgradeCountsNoRunAgain(t *testing.T) {
 	policy, past := rsyncPolicy(), newPastRuns(t)
 	failed := func(name string, minutes int) {

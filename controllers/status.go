@@ -229,7 +229,7 @@ func isAccounted(jobs []backupv1alpha1.KnownJob, run *endedRun) bool {
 	return slices.ContainsFunc(jobs, func(j backupv1alpha1.KnownJob) bool { return j.Ended && j.UID == string(run.job.UID) })
 }
 
-// wasAccountedByTime reports whether a status by an operator of before, which kept no Jobs, accounts for a run: it went by
+// wasAccountedByTime reports whether a status of an earlier version, which recorded no Jobs, accounts for a run: it went by
 // the times at which runs ended. Such a status has no protection.
 func wasAccountedByTime(status *backupv1alpha1.BackupPolicyStatus, run *endedRun) bool {
 	last := status.LastRun

@@ -110,7 +110,7 @@ func TestOnePolicyThatCannotBeDecodedBlindsNobody(t *testing.T) {
 			}
 		}
 		if len(told) != len(strange) {
-			return fmt.Errorf("events tell of %v", told)
+			return fmt.Errorf("the events are %v", told)
 		}
 		return nil
 	})

@@ -22,8 +22,9 @@ var settingOf = map[string]string{
 }
 
 var (
-	runnerFlag = regexp.MustCompile(`--[a-z]+(-[a-z]+)*`)
-	// sourceFlag is a volume, as the runner is told of it.
+	// runnerFlag is a flag where a word begins: a file in a volume may be named like one.
+	runnerFlag = regexp.MustCompile(`(^|[^\w./-])(--[a-z]+(?:-[a-z]+)*)`)
+	// sourceFlag is a volume as the runner's command line names it.
 	sourceFlag = regexp.MustCompile(`--source ([A-Za-z0-9._-]+)=` + sourcesPath + `/[A-Za-z0-9._-]*[A-Za-z0-9_-]`)
 	// mountedSource and mountedDirectory are paths in the pod, where they begin. A path of that name in a volume, data/storage
 	// for example, is no such path.
@@ -35,11 +36,12 @@ var (
 // and an administrator the settings and the paths in the volumes.
 func inSettings(message string) string {
 	message = sourceFlag.ReplaceAllString(message, "the volume $1")
-	message = runnerFlag.ReplaceAllStringFunc(message, func(flag string) string {
-		if setting, ok := settingOf[flag]; ok {
-			return setting
+	message = runnerFlag.ReplaceAllStringFunc(message, func(found string) string {
+		parts := runnerFlag.FindStringSubmatch(found)
+		if setting, ok := settingOf[parts[2]]; ok {
+			return parts[1] + setting
 		}
-		return flag
+		return found
 	})
 	message = mountedSource.ReplaceAllString(message, "$1")
 	return mountedDirectory.ReplaceAllString(message, "$1/")

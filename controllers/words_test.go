@@ -22,6 +22,7 @@ func TestMessagesUseTheNamesOfTheSettings(t *testing.T) {
 		"--source data=/sources/data: no such file":                    "the volume data: no such file",
 		"--source data.v2=/sources/data.v2 is not a directory":         "the volume data.v2 is not a directory",
 		"lstat /sources/data/etc/storage/x: input/output error":        "lstat data/etc/storage/x: input/output error",
+		"data/--directory: unreadable":                                 "data/--directory: unreadable",
 		"data/storage/x: unreadable":                                   "data/storage/x: unreadable",
 		"--keep 0: keep at least 1 backup":                             "totalBackups 0: keep at least 1 backup",
 		"rsync --temp-dir=/remote/mirror/.receiving failed":            "rsync --temp-dir=/mirror/.receiving failed",

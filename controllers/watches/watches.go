@@ -142,7 +142,7 @@ func (h *Health) Observe(kind string, of cache.ListerWatcher) *cache.ListWatch {
 }
 
 // isFailure reports whether a request failed otherwise than in the ordinary course of watching: the version that it begins
-// with may be too old, and an API server of before Kubernetes 1.32 may not stream lists.
+// with may be too old, and an API server older than Kubernetes 1.32 may not stream lists.
 func isFailure(ctx context.Context, err error) bool {
 	return err != nil && ctx.Err() == nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) &&
 		!apierrors.IsInvalid(err)
